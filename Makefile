@@ -1,0 +1,35 @@
+# Everything a fresh machine needs: Python 3.11 or newer, and this file.
+PYTHON ?= python3
+BIN := .venv/bin
+TRAIN_FLAGS ?=
+
+.PHONY: train test lint format clean
+
+train: .venv/run  ## Trains and evaluates the embedded default.
+	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
+
+test: .venv/dev lint  ## Checks style and types, then runs every test.
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# One environment, in two steps, so that training does not wait for what only tests need.
+.venv/run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[dev,torch]'
+	touch $@
