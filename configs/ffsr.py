@@ -1,0 +1,15 @@
+"""Stage 1: FFSR, pre-trained on natural images with the MSE, then with Eq. 5 on person images (section 5.2).
+
+Under a minute on two CPU cores for the embedded set. Restores images; extracts no features, so that
+`results.json` holds the restoration figures alone.
+"""
+
+from ml_collections import ConfigDict
+
+from rireid_jax.config import base_config
+
+
+def get_config(dataset: str = "pedestrians") -> ConfigDict:
+    config = base_config(dataset)
+    config.run = ("ffsr_pretrain", "ffsr")
+    return config
