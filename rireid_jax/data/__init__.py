@@ -1,0 +1,1 @@
+"""Data sets: degradation, masks, synthetic images, builders and the input pipeline."""

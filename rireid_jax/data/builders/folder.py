@@ -1,0 +1,111 @@
+"""A user's own crops as a data set."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from rireid_jax.data.builders.base import Item, RecordBuilder, keyed_order, raw_folder
+from rireid_jax.data.builders.crops import original, varying_resolution
+from rireid_jax.data.builders.layouts import SPLITS, Crop, find_crops
+from rireid_jax.data.records import Record
+from rireid_jax.errors import UserError
+
+DISTRACTOR = 0  # in names as in Market-1501: somebody who is no query
+
+
+class FolderBuilder(RecordBuilder):
+    """Crops in any of the layouts of `find_crops`.
+
+    Without a split, `test_fraction` of the identities are for testing; of each of them one image a
+    camera is a query, as long as the gallery keeps an image from another camera.
+
+    Without cameras, queries count as taken by camera 0 and gallery images by camera 1: evaluation
+    passes over gallery images of the query's own camera, and would pass over all of them otherwise.
+
+    Images are stored as they are, r is their width divided by the greatest width in the data set;
+    with `degrade`, they are down-sampled as in the VR benchmarks.
+    """
+
+    name = "folder"
+
+    def list_items(self) -> dict[str, list[Item]]:
+        crops = find_crops(raw_folder(self.name, self.raw_dir))
+        if crops[0].split is None:
+            crops = list(_split(crops, self.recipe["test_fraction"], self.recipe["seed"]))
+        splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+        for crop in crops:
+            assert crop.split is not None
+            camid = int(crop.split == "gallery") if crop.camid is None else crop.camid
+            splits[crop.split].append(Item(crop.name, crop.pid, camid, crop.path))
+        for split, items in splits.items():
+            if not items:
+                raise UserError(f"--config.data.raw_dir: found no images for {split}")
+        if self.recipe["degrade"]:
+            self.width_max = self.recipe["max_width"]
+        else:
+            self.width_max = self._greatest_width([crop.path for crop in crops])
+        return splits
+
+    def make(self, item: Item) -> Record:
+        if self.recipe["degrade"]:
+            return varying_resolution(item, self.recipe)
+        return original(item, self.width_max)
+
+    def _greatest_width(self, paths: Sequence[Path]) -> int:
+        with ThreadPoolExecutor(self.threads) as pool:
+            return max(pool.map(_width, paths))
+
+
+def _width(path: Path) -> int:
+    """Width in pixels by the file's header; 0 where there is none, which `make` complains of."""
+    try:
+        with Image.open(path) as image:
+            return image.width
+    except Exception:  # a broken file makes a decoder raise almost anything
+        return 0
+
+
+def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:
+    """Divides crops into train, query and gallery, by identity."""
+    people = keyed_order(seed, "test", {str(crop.pid) for crop in crops} - {str(DISTRACTOR)})
+    if len(people) < 2:
+        raise UserError(
+            f"--config.data.raw_dir: found {len(people)} identities and no split, expected at "
+            "least 2, one to train on and one to test on"
+        )
+    number = min(max(1, round(len(people) * test_fraction)), len(people) - 1)
+    test = set(people[:number])
+    rank = {name: n for n, name in enumerate(keyed_order(seed, "query", (c.name for c in crops)))}
+    groups: dict[int, list[Crop]] = {}
+    for crop in sorted(crops, key=lambda crop: rank[crop.name]):
+        groups.setdefault(crop.pid, []).append(crop)
+    for pid, group in groups.items():
+        if str(pid) in test:
+            queries = _queries(group)
+            for crop in group:
+                yield replace(crop, split="query" if crop.name in queries else "gallery")
+        else:
+            split = "gallery" if pid == DISTRACTOR else "train"
+            yield from (replace(crop, split=split) for crop in group)
+
+
+def _queries(group: Sequence[Crop]) -> set[str]:
+    """Names of one image a camera, such that each finds another camera's image in the rest."""
+    if group[0].camid is None:
+        return {group[0].name} if len(group) > 1 else set()
+    left = Counter(crop.camid for crop in group)
+    chosen: dict[int | None, str] = {}
+    for crop in group:
+        if crop.camid in chosen:
+            continue
+        left[crop.camid] -= 1
+        cameras = {camid for camid, count in left.items() if count}
+        if all(cameras - {camid} for camid in (*chosen, crop.camid)):
+            chosen[crop.camid] = crop.name
+        else:
+            left[crop.camid] += 1
+    return set(chosen.values())

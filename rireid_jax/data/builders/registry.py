@@ -1,0 +1,105 @@
+"""Building a data set unless it is there, and opening it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from rireid_jax.data.builders.base import RecordBuilder, quiet
+from rireid_jax.data.builders.folder import FolderBuilder
+from rireid_jax.data.builders.market1501 import VRMarket1501Builder
+from rireid_jax.data.builders.natural_images import NaturalImagesBuilder
+from rireid_jax.data.builders.pedestrians import PedestriansBuilder
+from rireid_jax.data.records import Record
+from rireid_jax.errors import UserError
+
+BUILDERS: Mapping[str, type[RecordBuilder]] = {
+    builder.name: builder
+    for builder in (PedestriansBuilder, VRMarket1501Builder, FolderBuilder, NaturalImagesBuilder)
+}
+
+
+class RecordSource:
+    """The records of one split: random access, picklable, in the order of their names."""
+
+    def __init__(self, examples: Sequence[Mapping[str, Any]]):
+        """Wraps a TFDS data source whose images are left encoded."""
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Record:
+        example = dict(self._examples[index])
+        example["name"] = os.fsdecode(example["name"])
+        return Record(**example)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A data set on disk.
+
+    Attributes:
+      dataset: its name.
+      protocol_hash: what its results are comparable under.
+      train_pids: identities of the split ``train``, sorted; the position of one is its label.
+      width_max: pixels; of r = width / width_max.
+      splits: records by split; ``train``, ``query`` and ``gallery``, or ``train`` alone.
+      path: its folder.
+    """
+
+    dataset: str
+    protocol_hash: str
+    train_pids: tuple[int, ...]
+    width_max: int
+    splits: Mapping[str, RecordSource]
+    path: str
+
+
+def build(
+    dataset: str,
+    recipe: Mapping[str, Any],
+    *,
+    data_dir: str,
+    raw_dir: str = "",
+    max_bad_images: int = 0,
+) -> Built:
+    """Builds a data set unless it has been built before, and opens it.
+
+    Args:
+      dataset: a key of ``BUILDERS``.
+      recipe: ``config.data.recipe``, or count, size and seed of natural images.
+      data_dir: where built data sets go; made if need be.
+      raw_dir: where the original files lie. "" opens what was built before.
+      max_bad_images: unreadable images to leave out, each with a warning, before giving up.
+
+    Raises:
+      UserError: the raw files are missing, are not what the data set expects, or are other files
+        than those of the earlier build; the disk is full.
+    """
+    builder = BUILDERS[dataset](
+        recipe, data_dir=data_dir, raw_dir=raw_dir, max_bad_images=max_bad_images
+    )
+    path = str(builder.data_path)
+    if not builder.data_path.exists():
+        builder.prepare()
+    elif raw_dir and builder.fingerprint() != builder.info.metadata["fingerprint"]:
+        raise UserError(
+            f"--config.data.raw_dir: the files in {raw_dir} are not those that {path} was built "
+            "from; delete that folder to build anew, or give another --config.data.dir"
+        )
+    with quiet():
+        built = tfds.builder_from_directory(path)
+    # Left encoded: TFDS would decode by OpenCV where it finds it, to other pixels.
+    examples = built.as_data_source(decoders={"image": tfds.decode.SkipDecoding()})
+    metadata = built.info.metadata
+    return Built(
+        dataset=dataset,
+        protocol_hash=metadata["protocol_hash"],
+        train_pids=tuple(metadata["train_pids"]),
+        width_max=metadata["width_max"],
+        splits={split: RecordSource(source) for split, source in examples.items()},
+        path=path,
+    )

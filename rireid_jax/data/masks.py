@@ -1,0 +1,30 @@
+"""The foreground mask M of Eq. 5 where no segmentation is stored."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def gaussian_mask(
+    height: int, width: int, sigma: tuple[float, float]
+) -> Float[np.ndarray, "{height} {width}"]:
+    """A Gaussian kernel as foreground mask (Eq. 5, section 4.1 of the paper).
+
+    A detector's box has its person in the middle, so the mask is 1 at the centre of the image,
+    ``((height - 1) / 2, (width - 1) / 2)``, and falls off towards the border. The paper gives no
+    widths.
+
+    Args:
+      height: rows of the image.
+      width: columns of the image.
+      sigma: standard deviations as fractions of height and width.
+
+    Returns:
+      Float32 ``[H, W]`` in (0, 1].
+    """
+
+    def profile(length: int, fraction: float) -> np.ndarray:
+        distance = (np.arange(length) - (length - 1) / 2) / (fraction * length)
+        return np.exp(-0.5 * distance**2)
+
+    mask = np.outer(profile(height, sigma[0]), profile(width, sigma[1]))
+    return mask.astype(np.float32)

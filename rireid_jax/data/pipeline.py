@@ -1,0 +1,342 @@
+"""From records to batches: decoding, degradation on the fly, augmentation, order.
+
+The order of training is Grain's: global batch t is a function of (seed, t) and of nothing else, so
+that a run may stop at any step and go on with another number of processes or workers.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import grain
+import numpy as np
+from absl import flags
+from jaxtyping import UInt8
+from PIL import Image
+
+from rireid_jax.data.degrade import downsample
+from rireid_jax.data.records import Record, decode_image, decode_mask, to_rgb
+from rireid_jax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+_ENLARGED = 1.125  # times the network's size, before a random crop
+_READ_AHEAD = 2  # batches, in every worker or in the one thread beside the main one
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Random access to records; picklable where there are worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Record: ...
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a training example, the same to its image, target and mask.
+
+    Attributes:
+      flip: probability of a horizontal flip.
+      crop: probability of enlarging by 1.125 and cropping back at a random place.
+      min_ratio: ``None``, or degrade on the fly: the high-resolution original (target, or the image
+        where it has none) becomes the target, and is down-sampled by a ratio uniform in
+        ``[min_ratio, 1]`` to become the image.
+      kernel: of that down-sampling, a key of ``degrade.RESAMPLING``.
+    """
+
+    flip: float = 0.5
+    crop: float = 0.5
+    min_ratio: float | None = None
+    kernel: str = "bicubic"
+
+
+def train_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    batch_size: int,
+    seed: int,
+    augmentation: Augmentation,
+    labels: Mapping[int, int] | None = None,
+    targets: bool = True,
+    start_step: int = 0,
+    workers: int = 0,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Generator[Batch, None, None]:
+    """Endless training batches of this process.
+
+    Every epoch is a new permutation; batches run across its end. Process p has the examples p,
+    p + P, p + 2P ... of a global batch. Close the generator (``contextlib.closing``) to end its
+    workers. A worker that dies raises ``RuntimeError``.
+
+    Args:
+      source: records of the split ``train``.
+      image_size: (height, width) of the network's input.
+      batch_size: images a step over all processes; a multiple of ``process_count``.
+      seed: of order and augmentation.
+      augmentation: what to do at random.
+      labels: from identity to label; ``None`` gives every example the label 0.
+      targets: ``False`` leaves stored targets and masks undecoded, which halves the work where
+        nothing is restored: batches look as if there were none.
+      start_step: the batch to begin with; a run that stopped after step t continues with t.
+      workers: decoding processes; 0 decodes in a thread of this process. Each has some five batches
+        in shared memory, which containers must be given enough of (docker run --shm-size).
+      process_index: of this process.
+      process_count: processes that share a global batch.
+
+    Returns:
+      A generator of dictionaries of arrays, b = batch_size / process_count:
+        image: uint8 ``[b, H, W, 3]``, the low resolution enlarged bilinearly.
+        target: uint8 ``[b, H, W, 3]``, the high resolution; 0 where there is none.
+        has_target: float32 ``[b]``, 1 where there is a target.
+        mask: uint8 ``[b, H, W]``, 255 on the person; 255 everywhere where no mask is stored.
+        label: int32 ``[b]``.
+        resolution: float32 ``[b]``, r, or the ratio where degraded on the fly.
+
+    Raises:
+      UserError: the batch size is no multiple of the processes, or there are no records.
+    """
+    local = _local_batch_size(batch_size, process_count)
+    if len(source) == 0:
+        raise UserError("train: found no records, expected at least one")
+    label_of = None if labels is None else dict(labels)
+    load = _TrainingExample(image_size, augmentation, label_of, targets)
+    examples = (
+        grain.MapDataset.source(source)
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .random_map(load)[process_index::process_count]
+        .batch(local, drop_remainder=True)[start_step:]
+    )
+    return _batches(examples, workers)
+
+
+def evaluation_batches(
+    source: Source,
+    *,
+    image_size: tuple[int, int],
+    batch_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Generator[Batch, None, None]:
+    """All records once, in order, without augmentation; every process gets as many batches.
+
+    Args:
+      source: records of any split.
+      image_size: (height, width) of the network's input.
+      batch_size: images a step over all processes; a multiple of ``process_count``.
+      process_index: of this process; it has the records p, p + P, p + 2P ...
+      process_count: processes that share the records.
+
+    Returns:
+      A generator of what ``train_batches`` yields, ``label`` being 0, and
+        pid, camid, index: int32 ``[b]``; ``index`` is the record's position in the source.
+        valid: float32 ``[b]``, 0 for what fills up the last batch: zeros, with index -1.
+
+    Raises:
+      UserError: the batch size is no multiple of the processes.
+    """
+    local = _local_batch_size(batch_size, process_count)
+    padded = -(-len(source) // batch_size) * batch_size
+    examples = (
+        grain.MapDataset.range(padded)
+        .map(_EvaluationExample(source, image_size))[process_index::process_count]
+        .batch(local)
+    )
+    return _batches(examples, workers=0)
+
+
+def load_image(
+    image: str | Path | Image.Image | np.ndarray, image_size: tuple[int, int], index: int = 0
+) -> tuple[UInt8[np.ndarray, "H W 3"], int]:
+    """Brings any image to the network's size, by the same code as the batches.
+
+    Args:
+      image: a path, a PIL image, or a uint8 array ``[H, W, 3]`` of any size.
+      image_size: (height, width) of the network's input.
+      index: of the image among those that the user gave, for the error.
+
+    Returns:
+      The image, uint8 ``[H, W, 3]``, and its width in pixels before.
+
+    Raises:
+      UserError: the file is missing or no image, the array has another shape or type.
+    """
+    if isinstance(image, str | Path):
+        try:
+            picture = decode_image(Path(image).read_bytes(), str(image))
+        except OSError as error:
+            raise UserError(f"{image}: {error.strerror}, expected a readable image") from error
+    elif isinstance(image, Image.Image):
+        picture = to_rgb(image)
+    else:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+            raise UserError(
+                f"image {index}: found an array {list(image.shape)} of {image.dtype}, expected "
+                "uint8 [H, W, 3]"
+            )
+        picture = Image.fromarray(image)
+    return _View(image_size)(picture), picture.width
+
+
+def _local_batch_size(batch_size: int, process_count: int) -> int:
+    if batch_size % process_count:
+        raise UserError(
+            f"batch_size: found {batch_size}, expected a multiple of the {process_count} processes"
+        )
+    return batch_size // process_count
+
+
+def _batches(examples: grain.MapDataset, workers: int) -> Generator[Batch, None, None]:
+    """Iterates in threads or in worker processes, and ends them with the generator."""
+    if workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # Grain hands flags to its workers; notebooks parse none
+        options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+        dataset = examples.to_iter_dataset(options).mp_prefetch(
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READ_AHEAD)
+        )
+    else:
+        # A second thread would only fight the first for the interpreter's lock.
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
+        dataset = examples.to_iter_dataset(options)
+
+    def generate() -> Generator[Batch, None, None]:
+        iterator = iter(dataset)
+        try:
+            for batch in iterator:
+                if workers:  # they hand over shared memory, which must be free when they end
+                    batch = {name: np.array(array) for name, array in batch.items()}
+                yield batch
+        finally:
+            iterator.close()
+
+    return generate()
+
+
+@dataclass(frozen=True)
+class _View:
+    """One way to look at an example, the same for image, target and mask.
+
+    Attributes:
+      size: (height, width) of the result.
+      corner: (top, left) of the crop in the image enlarged by 1.125; ``None``: the whole image.
+      flip: mirror it.
+    """
+
+    size: tuple[int, int]
+    corner: tuple[int, int] | None = None
+    flip: bool = False
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Resamples bilinearly to uint8 ``[H, W, 3]`` or, from a grey image, ``[H, W]``."""
+        height, width = self.size
+        box = None
+        if self.corner is not None:
+            # Enlarging and cropping in one step: only the crop is computed.
+            (top, left), (tall, wide) = self.corner, enlarged_size(self.size)
+            y, x = image.height / tall, image.width / wide
+            box = (left * x, top * y, (left + width) * x, (top + height) * y)
+        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+        return np.ascontiguousarray(pixels[:, ::-1]) if self.flip else pixels
+
+
+def enlarged_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) that a random crop of the given size is cut from."""
+    return round(size[0] * _ENLARGED), round(size[1] * _ENLARGED)
+
+
+def _arrays(
+    view: Callable[[Image.Image], np.ndarray],
+    size: tuple[int, int],
+    image: Image.Image,
+    target: Image.Image | None,
+    mask: Image.Image | None,
+) -> dict[str, Any]:
+    return {
+        "image": view(image),
+        "target": np.zeros((*size, 3), np.uint8) if target is None else view(target),
+        "has_target": np.float32(target is not None),
+        "mask": np.full(size, 255, np.uint8) if mask is None else view(mask),
+    }
+
+
+def _decode(
+    record: Record, targets: bool = True
+) -> tuple[Image.Image, Image.Image | None, Image.Image | None]:
+    image = decode_image(record.image, record.name)
+    if not targets:
+        return image, None, None
+    target = decode_image(record.target, record.name) if record.target else None
+    mask = decode_mask(record.mask, record.name) if record.mask else None
+    return image, target, mask
+
+
+@dataclass(frozen=True)
+class _TrainingExample:
+    """Turns a record into a training example, at random."""
+
+    image_size: tuple[int, int]
+    augmentation: Augmentation
+    labels: Mapping[int, int] | None
+    targets: bool
+
+    def __call__(self, record: Record, rng: np.random.Generator) -> dict[str, Any]:
+        augmentation = self.augmentation
+        image, target, mask = _decode(record, self.targets)
+        resolution = record.resolution
+        if augmentation.min_ratio is not None:
+            target = target or image
+            resolution = rng.uniform(augmentation.min_ratio, 1.0)
+            width = max(1, round(target.width * resolution))
+            image = downsample(target, width, augmentation.kernel)
+        view = self._draw_view(rng)
+        return _arrays(view, self.image_size, image, target, mask) | {
+            "label": np.int32(0 if self.labels is None else self.labels[record.pid]),
+            "resolution": np.float32(resolution),
+        }
+
+    def _draw_view(self, rng: np.random.Generator) -> _View:
+        flip = bool(rng.random() < self.augmentation.flip)
+        corner = None
+        if rng.random() < self.augmentation.crop:
+            tall, wide = enlarged_size(self.image_size)
+            top = int(rng.integers(tall - self.image_size[0] + 1))
+            left = int(rng.integers(wide - self.image_size[1] + 1))
+            corner = (top, left)
+        return _View(self.image_size, corner, flip)
+
+
+@dataclass(frozen=True)
+class _EvaluationExample:
+    """Turns a position in the source into an example, or into padding past the end."""
+
+    source: Source
+    image_size: tuple[int, int]
+
+    def __call__(self, index: int) -> dict[str, Any]:
+        valid = index < len(self.source)
+        if valid:
+            record = self.source[index]
+            arrays = _arrays(_View(self.image_size), self.image_size, *_decode(record))
+            pid, camid, resolution = record.pid, record.camid, record.resolution
+        else:
+            index, pid, camid, resolution = -1, 0, 0, 0.0
+            arrays = {
+                "image": np.zeros((*self.image_size, 3), np.uint8),
+                "target": np.zeros((*self.image_size, 3), np.uint8),
+                "has_target": np.float32(0),
+                "mask": np.zeros(self.image_size, np.uint8),
+            }
+        return arrays | {
+            "label": np.int32(0),
+            "resolution": np.float32(resolution),
+            "pid": np.int32(pid),
+            "camid": np.int32(camid),
+            "index": np.int32(index),
+            "valid": np.float32(valid),
+        }

@@ -1,0 +1,146 @@
+"""The one record that every data set consists of, its encoding, and the protocol hash."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from rireid_jax.errors import UserError
+
+FORMAT_VERSION = 1  # of built data sets; raise it when the same recipe would give other bits
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a person.
+
+    Attributes:
+      image: the image as seen, encoded, at its native size: lossless PNG where we made it, the
+        bytes of the original file where nothing was down-sampled.
+      target: the high-resolution original, encoded; ``b""`` where the image has none but itself.
+      mask: the person's pixels as a grey PNG of the target's size, 255 inside, or ``b""``.
+      pid: identity. In names as in Market-1501, 0 is a distractor.
+      camid: camera.
+      resolution: r = width / the data set's greatest width, in (0, 1]; float32 when read.
+      name: path relative to the raw folder; unique in the data set.
+    """
+
+    image: bytes
+    target: bytes
+    mask: bytes
+    pid: int
+    camid: int
+    resolution: float
+    name: str
+
+
+class ProtocolRow(NamedTuple):
+    """What the protocol hash covers of one record; ``size`` is the image's (width, height)."""
+
+    split: str
+    name: str
+    size: tuple[int, int]
+    pid: int
+    camid: int
+
+
+def protocol_hash(dataset: str, recipe: Mapping[str, Any], rows: Iterable[ProtocolRow]) -> str:
+    """Names an evaluation: results with different hashes are not comparable.
+
+    Args:
+      dataset: name of the data set.
+      recipe: how it was made, with its down-sampling kernel and seed.
+      rows: every record of every split, in any order.
+
+    Returns:
+      16 hexadecimal digits.
+    """
+    state = hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)]))
+    for row in sorted(rows):
+        state.update(_canonical(row))
+    return state.hexdigest()[:16]
+
+
+def recipe_hash(dataset: str, recipe: Mapping[str, Any]) -> str:
+    """Names the folder of a built data set: 8 hexadecimal digits over data set and recipe."""
+    return hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)])).hexdigest()[:8]
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode() + b"\n"
+
+
+def encode_png(image: Image.Image | np.ndarray) -> bytes:
+    """Encodes an RGB or grey image, uint8 ``[H, W, 3]`` or ``[H, W]``, without loss."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encoded_size(data: bytes) -> tuple[int, int]:
+    """(width, height) of an encoded image, from its header alone."""
+    with Image.open(io.BytesIO(data)) as image:
+        return image.size
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Decodes an image to RGB, 8 bits a channel.
+
+    Grey, palette and CMYK images are converted, an alpha channel is dropped. An orientation in the
+    EXIF data is ignored, as re-identification code does: pixels come as they are stored.
+
+    Args:
+      data: the bytes of an image file.
+      name: of the file, for the error.
+
+    Raises:
+      UserError: the data are empty, truncated, no image, or hold more than 8 bits a channel.
+    """
+    return to_rgb(_load(data, name))
+
+
+def decode_mask(data: bytes, name: str) -> Image.Image:
+    """Decodes a mask to one grey channel of 8 bits.
+
+    Raises:
+      UserError: as for ``decode_image``.
+    """
+    return _load(data, name).convert("L")
+
+
+def _load(data: bytes, name: str) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data))
+        deep = _is_deep(image)
+        image.load()
+    except Exception as error:  # a broken file makes a decoder raise almost anything
+        reason = "an empty file" if not data else f"{type(error).__name__}: {error}"
+        raise UserError(f"{name}: found {reason}, expected a readable image") from error
+    if deep:
+        raise UserError(f"{name}: found more than 8 bits a channel, expected an 8-bit image")
+    return image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an 8-bit image of any mode; an alpha channel or transparent colour is dropped."""
+    if image.mode == "RGB":
+        return image
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an opened, not yet loaded image has more than 8 bits a channel."""
+    if image.mode.startswith(("I", "F")):
+        return True
+    # Pillow reads 16-bit colour as 8-bit colour and only says so in the decoder's raw mode.
+    tiles = getattr(image, "tile", ())
+    return image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in tiles)
