@@ -1,0 +1,1 @@
+"""Networks as Flax Linen modules. NHWC, PyTorch's explicit paddings."""

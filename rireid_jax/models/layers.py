@@ -1,0 +1,187 @@
+"""Convolutions, batch normalisation and pooling that compute what PyTorch's do.
+
+Every padding is explicit. Where a convolution is a matrix product in disguise (1x1, and kernel equal to
+stride), it is written as one: XLA's CPU gradient of such convolutions is up to four times slower, and on GPU
+and TPU the two are the same.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+Initializer = Callable[..., jax.Array]
+
+
+def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
+    """An initialiser that draws normal numbers on the host.
+
+    XLA takes longer to compile a hundred random draws than to train the embedded system for a minute, and
+    a host draw is the same on every back-end.
+
+    Args:
+      deviation: the standard deviation as a function of the parameter's shape.
+    """
+
+    def initialise(
+        key: jax.Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        def draw(words: np.ndarray) -> np.ndarray:
+            rng = np.random.default_rng(np.asarray(words))
+            return (deviation(shape) * rng.standard_normal(shape)).astype(dtype)
+
+        out = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.pure_callback(draw, out, jax.random.key_data(key))
+
+    return initialise
+
+
+# Kernels are [..., in, out]. He et al. 2015: fan_out as torchvision's ResNet has it, fan_in for networks
+# without normalisation; one_pixel where an output pixel sees one input pixel; linear has the
+# deviation of torch.nn.Linear's uniform draw.
+he_fan_out = normal(lambda s: math.sqrt(2 / (math.prod(s[:-2]) * s[-1])))
+he_fan_in = normal(lambda s: math.sqrt(2 / math.prod(s[:-1])))
+he_one_pixel = normal(lambda s: math.sqrt(2 / s[-2]))
+linear = normal(lambda s: math.sqrt(1 / (3 * s[-2])))
+
+
+def accurate(dtype: DTypeLike) -> DTypeLike:
+    """The dtype of statistics, heads and losses: `dtype`, but never less than float32."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+class Conv(nn.Module):
+    """`torch.nn.Conv2d(in, features, kernel, stride, padding)`; the kernel is stored as [kH, kW, in, out]."""
+
+    features: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    use_bias: bool = True
+    kernel_init: Initializer = he_fan_in
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+        k, s = self.kernel, self.stride
+        shape = (k, k, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if k == 1 and self.padding == 0:
+            y = jnp.einsum("bhwc,cd->bhwd", x[:, ::s, ::s], kernel[0, 0])
+        elif k == s and self.padding == 0:
+            b, h, w, c = x.shape
+            x = x[:, : h // k * k, : w // k * k].reshape(b, h // k, k, w // k, k, c)
+            y = jnp.einsum("bhiwjc,ijcd->bhwd", x, kernel)
+        else:
+            y = jax.lax.conv_general_dilated(
+                x,
+                kernel,
+                window_strides=(s, s),
+                padding=((self.padding, self.padding),) * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        if self.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return y
+
+
+class UpConv(nn.Module):
+    """`torch.nn.ConvTranspose2d(in, features, kernel, stride=kernel)`: every pixel becomes a tile.
+
+    The kernel is stored as [kH, kW, in, out], not flipped.
+    """
+
+    features: int
+    kernel: int = 2
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w C"]) -> Float[Array, "B H W D"]:
+        k = self.kernel
+        shape = (k, k, x.shape[-1], self.features)
+        kernel = self.param("kernel", he_one_pixel, shape).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        b, h, w, _ = x.shape
+        y = jnp.einsum("bhwc,ijcd->bhiwjd", x.astype(self.dtype), kernel)
+        return y.reshape(b, h * k, w * k, self.features) + bias
+
+
+class Dense(nn.Module):
+    """`torch.nn.Linear(in, features)`; the kernel is stored as [in, out]."""
+
+    features: int
+    kernel_init: Initializer = linear
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B C"]) -> Float[Array, "B D"]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class BatchNorm(nn.Module):
+    """`torch.nn.BatchNorm2d`: two-pass variance, unbiased running variance, momentum 0.1, epsilon 1e-5.
+
+    With `axis_name`, statistics are those of the whole batch over all devices (PyTorch's SyncBatchNorm).
+    Statistics are at least float32; the output has `dtype`.
+    """
+
+    axis_name: str | None = None
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*B C"], train: bool) -> Float[Array, "*B C"]:
+        channels = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, channels)
+        bias = self.param("bias", nn.initializers.zeros, channels)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels)
+
+        x = x.astype(accurate(self.dtype))
+        if train:
+            axes = tuple(range(x.ndim - 1))
+            mean = self._over_devices(x.mean(axes))
+            var = self._over_devices(jnp.square(x - mean).mean(axes))
+            if not self.is_initializing():
+                n = x.size // x.shape[-1] * self._devices()
+                m = self.momentum
+                unbiased = var * (n / max(n - 1, 1))
+                running_mean.value = (1 - m) * running_mean.value + m * mean
+                running_var.value = (1 - m) * running_var.value + m * unbiased
+        else:
+            mean, var = running_mean.value, running_var.value
+        # One multiply-add per element: the affine map is folded per channel first.
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        return (x * factor + (bias - mean * factor)).astype(self.dtype)
+
+    def _over_devices(self, value: jax.Array) -> jax.Array:
+        if self.axis_name is None or self.is_initializing():
+            return value
+        return jax.lax.pmean(value, self.axis_name)
+
+    def _devices(self) -> int:
+        return 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
+
+
+def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+    """`torch.nn.MaxPool2d(kernel_size=3, stride=2, padding=1)`."""
+    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+
+def global_average_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B C"]:
+    """GAP, in at least float32."""
+    return x.astype(accurate(x.dtype)).mean((1, 2))
+
+
+def scaled(width: float, channels: int) -> int:
+    """`channels` times a width multiplier, at least one."""
+    return max(1, round(width * channels))

@@ -1,0 +1,126 @@
+"""The whole network of a stage: super-resolution, then feature extraction (Eq. 3)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Float, UInt8
+from ml_collections import ConfigDict
+
+from rireid_jax.models.ffsr import FFSR
+from rireid_jax.models.resnet import ResNet
+from rireid_jax.models.rife import RIFE
+
+# Of ImageNet, as torchvision normalises; per channel, for images in [0, 1].
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+def normalise(image: UInt8[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+    """uint8 pixels to the network's float32 input."""
+    return (image.astype(jnp.float32) / 255 - MEAN) / DEVIATION
+
+
+def denormalise(image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+    """The network's image values to [0, 1], clipped."""
+    return jnp.clip(image * DEVIATION + MEAN, 0, 1)
+
+
+@struct.dataclass
+class Outputs:
+    """What the network makes of a batch; a part that the stage lacks is None.
+
+    Attributes:
+      restored: normalised images after super-resolution.
+      feature: f of Eq. 3.
+      logits: of the training identities.
+      gates: (wL, wH) of the T dual-stream blocks; T = 0 without them.
+    """
+
+    restored: Float[Array, "B H W 3"]
+    feature: Float[Array, "B D"] | None = None
+    logits: Float[Array, "B N"] | None = None
+    gates: Float[Array, "B T 2"] | None = None
+
+
+class Network(nn.Module):
+    """Eq. 3: f = M_RIFE(M_FFSR(I)), with any super-resolution and any extractor.
+
+    Attributes:
+      super_resolution: module from images to images; None leaves the bilinear image as it is.
+      extractor: module from images to (feature, logits, gates); None only restores.
+    """
+
+    super_resolution: nn.Module | None
+    extractor: nn.Module | None
+
+    def __call__(
+        self, image: Float[Array, "B H W 3"], train: tuple[str, ...] | list[str] = ()
+    ) -> Outputs:
+        """Runs the network.
+
+        Args:
+          image: normalised images of the network's size.
+          train: the modules that learn; their batch norms use the batch's statistics.
+        """
+        restored = image if self.super_resolution is None else self.super_resolution(image)
+        if self.extractor is None:
+            return Outputs(restored)
+        feature, logits, gates = self.extractor(restored, "extractor" in train)
+        return Outputs(restored, feature, logits, gates)
+
+
+def infer(network: Network, variables: Any, image: Float[Array, "B H W 3"]) -> Outputs:
+    """Runs the network as it is used: with running statistics, on normalised images."""
+    outputs = network.apply(variables, image)
+    assert isinstance(outputs, Outputs)
+    return outputs
+
+
+def create_network(
+    config: ConfigDict, stage: str, num_classes: int, axis_name: str | None = None
+) -> Network:
+    """The network that a stage trains.
+
+    Args:
+      config: the whole config.
+      stage: key of `config.stages`.
+      num_classes: identities of the training set.
+      axis_name: mapped axis over which batch norm is synchronised; None on a single device.
+    """
+    model, spec = config.model, config.stages[stage]
+    dtype = jnp.dtype(config.dtype)
+    backbone = dict(
+        num_classes=num_classes,
+        feature_dim=model.feature_dim,
+        stage_sizes=tuple(model.stage_sizes),
+        last_stride=model.last_stride,
+        width=model.width,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
+    super_resolution = {
+        "bilinear": lambda: None,
+        "ffsr": lambda: FFSR(width=model.ffsr_width, dtype=dtype),
+    }[spec.super_resolution]()
+    extractor = {
+        "none": lambda: None,
+        "resnet50": lambda: ResNet(**backbone),
+        "rife": lambda: RIFE(gate_dim=model.gate_dim, **backbone),
+    }[spec.extractor]()
+    return Network(super_resolution, extractor)
+
+
+def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict:
+    """Random variables {"params": {module: ...}, "batch_stats": {module: ...}}, a function of `seed`.
+
+    A module's parameters depend on its own name and the seed alone, not on what stands beside it, so that
+    two systems with the same extractor start from the same extractor.
+    """
+    # One row of the batch is enough: shapes do not depend on it.
+    image = jnp.zeros((1, *image_size, 3), jnp.float32)
+    variables = jax.jit(network.init)(jax.random.key(seed), image)
+    return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
