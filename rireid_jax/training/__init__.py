@@ -1,0 +1,1 @@
+"""Losses, the train step, and the loop that runs it."""

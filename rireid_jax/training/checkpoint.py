@@ -1,0 +1,177 @@
+"""Checkpoints of a stage: the only module that knows Orbax.
+
+A stage's checkpoints lie in `WORKDIR/checkpoints/STAGE/STEP`. Saving is asynchronous and atomic: a run that
+is killed leaves the checkpoints it had. A checkpoint holds two items, "variables" (parameters and running
+statistics, what evaluation and later stages read) and "progress" (step and optimizer state).
+"""
+
+import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from etils import epath
+from orbax.checkpoint import v1 as ocp
+
+from rireid_jax.errors import UserError
+from rireid_jax.training.state import TrainState
+
+logger = logging.getLogger(__name__)
+
+BEST_METRIC = (
+    "rank1"  # a stage's best checkpoint, where it is evaluated on the way, has the most of it
+)
+
+
+class Checkpoints:
+    """The checkpoints of one stage. A context manager: leaving it waits for what is being saved."""
+
+    def __init__(self, workdir: str, stage: str, keep: int = 1):
+        """Opens or creates the stage's folder.
+
+        Args:
+          workdir: of the run.
+          stage: its name.
+          keep: latest checkpoints kept; the best is kept beside them.
+        """
+        self.directory = epath.Path(workdir) / "checkpoints" / stage
+        policy = ocp.training.preservation_policies
+        best = policy.BestN(
+            get_metric_fn=lambda metrics: metrics[BEST_METRIC],
+            n=1,
+            keep_checkpoints_without_metrics=False,
+        )
+        with _full_disk_is_named(self.directory):
+            self._checkpointer = ocp.training.Checkpointer(
+                self.directory,
+                preservation_policy=policy.AnyPreservationPolicy(
+                    policies=[policy.LatestN(n=keep), best]
+                ),
+                cleanup_tmp_directories=True,
+            )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with _full_disk_is_named(self.directory):
+                self._checkpointer.close()
+        except Exception:
+            if kind is None:  # else the error under way says more
+                raise
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, in increasing order."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint; None if none was evaluated."""
+        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
+        return max(scored, key=lambda c: c.metrics[BEST_METRIC]).step if scored else None
+
+    def save(self, state: TrainState, step: int, metrics: dict[str, float] | None = None) -> None:
+        """Starts to save; the arrays may be donated as soon as this returns.
+
+        Args:
+          state: on all devices.
+          step: its step, on the host, so that nothing waits for the device to ask it.
+          metrics: of an evaluation of this state.
+
+        Raises:
+          UserError: the disk is full (now, or when the save before this was written).
+        """
+        items = {
+            "variables": {"params": state.params, "batch_stats": state.batch_stats},
+            "progress": {"step": state.step, "opt_state": state.opt_state},
+        }
+        with _full_disk_is_named(self.directory):
+            self._checkpointer.save_checkpointables_async(step, items, metrics=metrics, force=True)
+
+    def wait(self) -> None:
+        """Waits until what was saved is on disk. Raises UserError if the disk is full."""
+        with _full_disk_is_named(self.directory):
+            self._checkpointer.wait()
+
+    def restore(self, abstract: TrainState) -> TrainState | None:
+        """The latest checkpoint that can be read, placed as `abstract` says; None if there is none.
+
+        A damaged checkpoint is skipped with a warning, and removed, so that its step can be saved again.
+
+        Args:
+          abstract: a TrainState of `jax.ShapeDtypeStruct` with shardings.
+        """
+        items = {
+            "variables": {"params": abstract.params, "batch_stats": abstract.batch_stats},
+            "progress": {"step": abstract.step, "opt_state": abstract.opt_state},
+        }
+        for step in reversed(self.steps):
+            loaded = self._load(step, items)
+            if loaded is not None:
+                return TrainState(**loaded["variables"], **loaded["progress"])
+            self._checkpointer.delete(step)
+        return None
+
+    def load_variables(self, step: int | None = None) -> dict[str, Any]:
+        """Parameters and running statistics as saved: {"params": ..., "batch_stats": ...}.
+
+        Args:
+          step: of the checkpoint; None takes the latest that can be read.
+
+        Raises:
+          UserError: there is no such checkpoint, or none that can be read.
+        """
+        for candidate in reversed(self.steps) if step is None else [step]:
+            if candidate not in self.steps:
+                break
+            # Abstract trees come from the checkpoint itself: who only reads has no optimizer, no network.
+            metadata = self._checkpointer.checkpointables_metadata(candidate).metadata["variables"]
+            abstract = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(
+                    leaf.shape, leaf.dtype, sharding=jax.sharding.SingleDeviceSharding(_local())
+                ),
+                metadata,
+            )
+            loaded = self._load(candidate, {"variables": abstract})
+            if loaded is not None:
+                return {"params": {}, "batch_stats": {}, **loaded["variables"]}
+        wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
+        raise UserError(f"{self.directory}: found no readable {wanted}, expected one; train first")
+
+    def _load(self, step: int, items: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            return self._checkpointer.load_checkpointables(step, items)
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a torn file
+            logger.warning("%s/%s is damaged and skipped: %s", self.directory, step, error)
+            return None
+
+
+def _local() -> jax.Device:
+    return jax.local_devices()[0]
+
+
+@contextmanager
+def _full_disk_is_named(directory: epath.Path) -> Iterator[None]:
+    """Turns the many shapes of "no space left" into one line."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            number = getattr(cause, "errno", None)
+            text = str(cause)
+            if (
+                number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+                or "No space left" in text
+                or "File too large" in text
+                or "Disk quota exceeded" in text
+            ):
+                raise UserError(
+                    f"{directory}: no space left to save a checkpoint; the ones before it are kept, "
+                    "free some space and run the same command again"
+                ) from error
+            cause = cause.__cause__ or cause.__context__
+        raise

@@ -1,0 +1,279 @@
+"""Trains one stage from where it stands to its end."""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from rireid_jax.data.builders import Built
+from rireid_jax.data.pipeline import Augmentation, train_batches
+from rireid_jax.errors import UserError
+from rireid_jax.models.network import create_network, initialise
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.parallel import AXIS, Parallel
+from rireid_jax.training.state import TrainState, create_state
+from rireid_jax.training.step import Metrics, make_train_step
+from rireid_jax.training.stop import StopRequest
+
+logger = logging.getLogger(__name__)
+
+Variables = dict[str, dict[str, Any]]
+Evaluate = Callable[[Variables], dict[str, float]]
+
+
+class MetricsLog(Protocol):
+    """Where a run's metrics go (`report.writer`)."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Adds what one log period measured."""
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Forgets what a stage logged after `step`, where it now resumes."""
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and has saved."""
+
+
+def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int]:
+    """(steps of an epoch, steps of the stage). An epoch is as many full batches as the images fill."""
+    per_epoch = max(1, num_images // config.batch_size)
+    return per_epoch, per_epoch * config.stages[stage].epochs
+
+
+def is_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -> bool:
+    """Whether the work directory holds the stage's last checkpoint."""
+    with Checkpoints(workdir, stage) as checkpoints:
+        return num_steps(config, stage, num_images)[1] in checkpoints.steps
+
+
+def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes: int) -> Variables:
+    """What a stage starts from: random modules, and those that `config.stages[stage].init` names.
+
+    Raises:
+      UserError: a stage that it starts from is not in the work directory.
+    """
+    network = create_network(config, stage, num_classes)
+    variables = initialise(network, config.seed, tuple(config.data.image_size))
+    for module, source in config.stages[stage].init.items():
+        if not source:
+            continue
+        with Checkpoints(workdir, source) as checkpoints:
+            loaded = checkpoints.load_variables()
+        for kind in ("params", "batch_stats"):
+            if module in variables[kind]:
+                variables[kind][module] = loaded[kind][module]
+    return variables
+
+
+def train_stage(
+    config: ConfigDict,
+    stage: str,
+    *,
+    workdir: str,
+    data: Built,
+    num_classes: int,
+    parallel: Parallel,
+    log: MetricsLog,
+    stop: StopRequest,
+    evaluate: Evaluate | None = None,
+) -> None:
+    """Runs a stage to its end, from its latest checkpoint if there is one, and leaves the last checkpoint.
+
+    Args:
+      config: the whole config.
+      stage: key of `config.stages`.
+      workdir: where checkpoints go, and where earlier stages' are.
+      data: the stage's built data set.
+      num_classes: identities of the classifier.
+      parallel: the devices.
+      log: receives one record a log period.
+      stop: says when to save and stop.
+      evaluate: scores variables on the way, for the best checkpoint (`config.eval.every_epochs`).
+
+    Raises:
+      Stopped: asked to stop; the state is saved.
+      UserError: the loss is not finite, or the disk is full. Earlier checkpoints stay.
+    """
+    source = data.splits["train"]
+    steps_per_epoch, total = num_steps(config, stage, len(source))
+    network = create_network(config, stage, num_classes, AXIS)
+    optimizer, schedule = create_optimizer(config, stage, steps_per_epoch)
+    step_fn = parallel.train_step(make_train_step(config, stage, network, optimizer, AXIS))
+    evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
+
+    with Checkpoints(workdir, stage, config.checkpoint.keep) as checkpoints:
+        state = checkpoints.restore(_abstract_state(config, stage, num_classes, parallel))
+        if state is None:
+            variables = initial_variables(config, stage, workdir, num_classes)
+            state = create_state(variables, optimizer, tuple(config.stages[stage].train))
+            state = parallel.replicate(state)
+        start = int(state.step)
+        log.rewind(stage, start)
+        if start:
+            logger.info("%s: resumes at step %d of %d", stage, start, total)
+        progress = _Progress(config, stage, schedule, start, total, steps_per_epoch, log)
+
+        with _batches(config, stage, data, start, parallel) as batches:
+            for step in range(start + 1, total + 1):
+                state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
+                progress.add(step, metrics)
+                stopping = stop.at(step)
+                scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
+                if (
+                    stopping
+                    or scoring
+                    or step == total
+                    or step % config.checkpoint.every_steps == 0
+                ):
+                    progress.flush()  # a state that is not finite must not be saved
+                    scores = None
+                    if scoring and evaluate is not None:
+                        scores = evaluate(
+                            {"params": state.params, "batch_stats": state.batch_stats}
+                        )
+                    checkpoints.save(state, step, scores)
+                    if stopping and step < total:
+                        checkpoints.wait()
+                        raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
+        checkpoints.wait()
+
+
+def _abstract_state(
+    config: ConfigDict, stage: str, num_classes: int, parallel: Parallel
+) -> TrainState:
+    """Shapes, dtypes and placement of a stage's state, without computing it."""
+
+    def create() -> TrainState:
+        network = create_network(config, stage, num_classes)
+        variables = initialise(network, config.seed, tuple(config.data.image_size))
+        optimizer, _ = create_optimizer(config, stage, steps_per_epoch=1)
+        return create_state(variables, optimizer, tuple(config.stages[stage].train))
+
+    return parallel.abstract(jax.eval_shape(create))
+
+
+def _batches(
+    config: ConfigDict, stage: str, data: Built, start: int, parallel: Parallel
+) -> "contextlib.closing[Any]":
+    """This process's batches from step `start` on; leaving the context ends the workers."""
+    natural = config.stages[stage].dataset == "natural_images"
+    augmentation = Augmentation(
+        flip=config.data.flip,
+        crop=config.data.crop,
+        min_ratio=config.natural_images.min_ratio if natural else None,
+    )
+    batches = train_batches(
+        data.splits["train"],
+        labels=None if natural else {pid: label for label, pid in enumerate(data.train_pids)},
+        image_size=tuple(config.data.image_size),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start,
+        augmentation=augmentation,
+        workers=config.data.workers,
+        process_index=parallel.process_index,
+        process_count=parallel.process_count,
+    )
+    return contextlib.closing(batches)
+
+
+class _Progress:
+    """Collects the steps' metrics and logs them one period late, so that the device never waits."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        stage: str,
+        schedule: Callable[[int], Any],
+        start: int,
+        total: int,
+        steps_per_epoch: int,
+        log: MetricsLog,
+    ):
+        self._config, self._stage, self._schedule, self._log = config, stage, schedule, log
+        self._total, self._steps_per_epoch = total, steps_per_epoch
+        self._running: list[Metrics] = []
+        self._waiting: tuple[int, list[Metrics]] | None = None
+        self._measured_from: tuple[float, int] | None = None  # time, step; None before compilation
+        self._first = start + 1
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Takes the metrics of a step, which may still be running."""
+        self._running.append(metrics)
+        if step == self._first:  # the first step compiles; what follows it is measured
+            jax.block_until_ready(metrics)
+            self._measured_from = (time.perf_counter(), step)
+        if step % self._config.log_every == 0 or step == self._total:
+            self._report()
+            self._waiting = (step, self._running)
+            self._running = []
+
+    def flush(self) -> None:
+        """Waits for all steps so far and raises UserError if one was not finite."""
+        self._report()
+        _averages(self._stage, self._running)
+
+    def _report(self) -> None:
+        if self._waiting is None:
+            return
+        step, steps = self._waiting
+        self._waiting = None
+        averages = _averages(self._stage, steps)
+        then, measured_from = time.perf_counter(), self._measured_from
+        self._measured_from = (then, step)
+        seconds_a_step = math.nan
+        if measured_from is not None and step > measured_from[1]:
+            seconds_a_step = (then - measured_from[0]) / (step - measured_from[1])
+        record = {
+            "stage": self._stage,
+            "step": step,
+            "epoch": step / self._steps_per_epoch,
+            **averages,
+            "learning_rate": float(self._schedule(step - 1)),
+            "images_per_second": None
+            if math.isnan(seconds_a_step)
+            else self._config.batch_size / seconds_a_step,
+        }
+        self._log.write(record)
+        _print_progress(record, self._total, seconds_a_step)
+
+
+def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
+    """The means of a period's metrics, in one transfer; refuses what is not finite."""
+    values = jax.device_get(steps)
+    for metrics in values:
+        broken = [name for name, value in metrics.items() if not np.isfinite(value)]
+        if broken:
+            raise UserError(
+                f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
+                "values; the checkpoints before it are kept. Try a smaller learning_rate"
+            )
+    names = values[0] if values else ()
+    return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}
+
+
+def _print_progress(record: dict[str, Any], total: int, seconds_a_step: float) -> None:
+    parts = [f"{record['stage']:<13} step {record['step']:>6}/{total}"]
+    parts += [
+        f"{name} {record[key]:.4g}"
+        for name, key in (
+            ("loss", "loss"),
+            ("sr", "ffsr_loss"),
+            ("id", "identity_loss"),
+            ("acc", "accuracy"),
+        )
+        if key in record
+    ]
+    if not math.isnan(seconds_a_step):
+        left = round((total - record["step"]) * seconds_a_step)
+        parts.append(f"{record['images_per_second']:.0f} images/s")
+        parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
+    logger.info("%s", "  ".join(parts))

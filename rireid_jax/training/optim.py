@@ -1,0 +1,46 @@
+"""Optimizers with step decay, as PyTorch's SGD (section 5.2) and Adam with MultiStepLR."""
+
+from collections.abc import Sequence
+
+import optax
+from ml_collections import ConfigDict
+
+
+def learning_rate(
+    initial: float, decay_epochs: Sequence[int], factor: float, steps_per_epoch: int
+) -> optax.Schedule:
+    """A rate that is multiplied by `factor` as soon as each of `decay_epochs` epochs is complete."""
+    # Two drops at one epoch multiply, as they would in MultiStepLR.
+    scales: dict[int, float] = {}
+    for epoch in decay_epochs:
+        step = epoch * steps_per_epoch
+        scales[step] = scales.get(step, 1.0) * factor
+    return optax.piecewise_constant_schedule(initial, scales)
+
+
+def sgd(
+    schedule: optax.Schedule, momentum: float, weight_decay: float
+) -> optax.GradientTransformation:
+    """torch.optim.SGD: weight decay is added to the gradient, before the momentum."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay),
+        optax.sgd(schedule, momentum=momentum or None),
+    )
+
+
+def adam(schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformation:
+    """torch.optim.Adam: weight decay is added to the gradient, before the moments."""
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.adam(schedule))
+
+
+def create_optimizer(
+    config: ConfigDict, stage: str, steps_per_epoch: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimizer of a stage, and its learning rate as a function of the step."""
+    spec, optim = config.stages[stage], config.optim
+    schedule = learning_rate(
+        spec.learning_rate, spec.decay_epochs, optim.decay_factor, steps_per_epoch
+    )
+    if spec.optimizer == "adam":
+        return adam(schedule, optim.weight_decay), schedule
+    return sgd(schedule, optim.momentum, optim.weight_decay), schedule

@@ -1,0 +1,106 @@
+"""Devices: the only module that knows how many there are and how work is spread over them.
+
+State is replicated, batches are split along their first axis. Both ways of training, `pmap` and `shard_map`,
+run the same per-device step and give the same numbers.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rireid_jax.errors import UserError
+from rireid_jax.training.state import TrainState
+from rireid_jax.training.step import Metrics, StepFunction
+
+AXIS = "batch"
+
+
+class Parallel:
+    """All devices of all processes, as one axis.
+
+    Attributes:
+      kind: "pmap" or "shard_map".
+      num_devices: over all processes.
+      process_index: of this process.
+      process_count: of all.
+    """
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.num_devices = jax.device_count()
+        self.process_index = jax.process_index()
+        self.process_count = jax.process_count()
+        self._mesh = Mesh(np.array(jax.devices()), (AXIS,))
+        self._replicated = NamedSharding(self._mesh, PartitionSpec())
+        self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
+
+    def check_batch_size(self, field: str, size: int) -> None:
+        """Raises UserError unless a global batch splits evenly over the devices."""
+        if size % self.num_devices:
+            raise UserError(
+                f"config.{field}: found {size}, expected a multiple of the {self.num_devices} devices"
+            )
+
+    def train_step(
+        self, step: StepFunction
+    ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+        """Compiles a per-device step for all devices. The state's buffers are donated.
+
+        Args:
+          step: as `make_train_step(..., axis_name=AXIS)` makes it.
+
+        Returns:
+          A function from (`replicate`d state, `split` batch) to (state, metrics), both replicated.
+        """
+        if self.kind == "pmap":
+            return jax.pmap(
+                step, AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,)
+            )
+        replicated, split = PartitionSpec(), PartitionSpec(AXIS)
+        return jax.jit(
+            jax.shard_map(
+                step,
+                mesh=self._mesh,
+                in_specs=(replicated, split),
+                out_specs=(replicated, replicated),
+            ),
+            donate_argnums=(0,),
+        )
+
+    def evaluation_step(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Compiles `function(variables, batch)`, whose outputs are gathered on every device."""
+        return jax.jit(
+            function,
+            in_shardings=(self._replicated, self._split),
+            out_shardings=self._replicated,
+        )
+
+    def replicate(self, tree: Any) -> Any:
+        """Host or device values to arrays that every device of every process holds whole."""
+        return jax.device_put(tree, self._replicated)
+
+    def abstract(self, tree: Any) -> Any:
+        """The shapes of a tree, placed as `replicate` places arrays."""
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), tree
+        )
+
+    def split(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's part of a global batch to an array split over all devices."""
+        return {
+            name: jax.make_array_from_process_local_data(self._split, value)
+            for name, value in batch.items()
+        }
+
+    def split_for_training(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """As `split`, in the form that `train_step` takes."""
+        if self.kind == "pmap":
+            local = jax.local_device_count()
+            return {
+                name: value.reshape(local, value.shape[0] // local, *value.shape[1:])
+                for name, value in batch.items()
+            }
+        return self.split(batch)
