@@ -1,0 +1,121 @@
+"""Runs a network over a split: features, gates and the quality of restoration, one row an image."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
+
+from rireid_jax.data.pipeline import evaluation_batches
+from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
+from rireid_jax.models.network import Network, create_network, denormalise, infer, normalise
+from rireid_jax.training.parallel import Parallel
+
+Predict = Callable[[Any, Any], dict[str, jax.Array]]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a network makes of the N images of a split, in the split's order.
+
+    Attributes:
+      features: float32; D = 0 without an extractor.
+      gates: (wL, wH) of T blocks; T = 0 without them.
+      pids: identities.
+      camids: cameras.
+      resolutions: r in (0, 1].
+      restoration: per image, PSNR in dB and SSIM of the restored image and of the bilinear one ("_bilinear"),
+        over the image and over the mask ("_foreground"); nan where the image has no target or no mask.
+    """
+
+    features: Float[np.ndarray, "N D"]
+    gates: Float[np.ndarray, "N T 2"]
+    pids: Int[np.ndarray, " N"]
+    camids: Int[np.ndarray, " N"]
+    resolutions: Float[np.ndarray, " N"]
+    restoration: Mapping[str, Float[np.ndarray, " N"]]
+
+
+class Embedder:
+    """A stage's network, compiled once for all splits."""
+
+    def __init__(self, config: ConfigDict, stage: str, num_classes: int, parallel: Parallel):
+        parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
+        self._config, self._parallel = config, parallel
+        network = create_network(config, stage, num_classes)
+        self._predict = parallel.evaluation_step(lambda v, b: _predict(network, v, b))
+
+    def __call__(self, variables: Any, source: Any) -> Embedding:
+        """Embeds every image of a split.
+
+        Args:
+          variables: {"params": ..., "batch_stats": ...} of the stage.
+          source: a split of a built data set.
+        """
+        variables = self._parallel.replicate(variables)
+        rows: dict[str, list[np.ndarray]] = {}
+        batches = evaluation_batches(
+            source,
+            image_size=tuple(self._config.data.image_size),
+            batch_size=self._config.eval.batch_size,
+            process_index=self._parallel.process_index,
+            process_count=self._parallel.process_count,
+        )
+        for batch in batches:
+            outputs = jax.device_get(self._predict(variables, self._parallel.split(batch)))
+            valid = outputs.pop("valid") > 0
+            for name, values in outputs.items():
+                rows.setdefault(name, []).append(values[valid])
+        columns = {name: np.concatenate(parts) for name, parts in rows.items()}
+        # Several processes read interleaved images; the index puts them back in order.
+        order = np.argsort(columns.pop("index"), kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+        own = {name: columns.pop(name) for name in ("features", "gates")}
+        labels = {name: columns.pop(name) for name in ("pids", "camids", "resolutions")}
+        return Embedding(**own, **labels, restoration=columns)
+
+
+def _predict(network: Network, variables: Any, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
+    image = normalise(batch["image"])
+    outputs = infer(network, variables, image)
+    size = image.shape[0]
+    empty = jnp.zeros((size, 0), jnp.float32)
+    return {
+        "features": empty if outputs.feature is None else outputs.feature,
+        "gates": jnp.zeros((size, 0, 2)) if outputs.gates is None else outputs.gates,
+        "pids": batch["pid"],
+        "camids": batch["camid"],
+        "resolutions": batch["resolution"],
+        "valid": batch["valid"],
+        "index": batch["index"],
+        **_restoration(outputs.restored, image, batch),
+    }
+
+
+def _restoration(
+    restored: jax.Array, image: jax.Array, batch: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+    target = batch["target"].astype(jnp.float32) / 255
+    mask = batch["mask"].astype(jnp.float32) / 255
+    whole = jnp.ones_like(mask)
+    has_target = batch["has_target"] > 0
+    # Where no mask is stored it covers the whole image, and there is no foreground to speak of.
+    has_mask = has_target & (mask.min((1, 2)) < 1)
+    measured = {}
+    for suffix, candidate in (("", denormalise(restored)), ("_bilinear", denormalise(image))):
+        similarity = ssim_map(candidate, target)
+        for part, area, known in (
+            ("", whole, has_target),
+            ("_foreground", mask, has_mask),
+            ("_background", 1 - mask, has_mask),
+        ):
+            for name, value in (
+                ("psnr", psnr(candidate, target, area)),
+                ("ssim", masked_mean(similarity, area)),
+            ):
+                measured[f"{name}{part}{suffix}"] = jnp.where(known, value, jnp.nan)
+    return measured

@@ -1,0 +1,98 @@
+"""Scores a stage's network on query and gallery."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from rireid_jax.config import DATASETS
+from rireid_jax.evaluation.embed import Embedder, Embedding
+from rireid_jax.evaluation.protocols import by_resolution, rank_queries, summarize
+
+RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a stage, and the embeddings that they come from.
+
+    Attributes:
+      metrics: as `results.json` holds them; what does not apply is None.
+      query: embedding of the queries.
+      gallery: embedding of the gallery.
+    """
+
+    metrics: dict[str, Any]
+    query: Embedding
+    gallery: Embedding
+
+
+def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) -> Evaluation:
+    """Embeds query and gallery and scores them under the data set's protocol.
+
+    Args:
+      config: the whole config.
+      embedder: of the stage.
+      variables: {"params": ..., "batch_stats": ...} of the stage.
+      data: a built data set with the splits "query" and "gallery".
+    """
+    query = embedder(variables, data.splits["query"])
+    gallery = embedder(variables, data.splits["gallery"])
+    metrics = _rates(config, query, gallery)
+    metrics["restoration"] = _restoration(query, gallery)
+    metrics["gates"] = _gates(config, query)
+    return Evaluation(metrics, query, gallery)
+
+
+def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:
+    protocol = DATASETS[config.dataset].protocol
+    metrics: dict[str, Any] = {"protocol": protocol}
+    if not query.features.shape[1]:
+        counts = {"num_query": len(query.pids), "num_gallery": len(gallery.pids)}
+        return metrics | dict.fromkeys(RATES) | counts | {"by_resolution": []}
+    ranking = rank_queries(
+        query.features,
+        gallery.features,
+        query.pids,
+        gallery.pids,
+        query.camids,
+        gallery.camids,
+        protocol,
+        repeats=config.eval.repeats,
+        seed=config.seed,
+    )
+    bins = by_resolution(ranking, query.resolutions, config.eval.bins)
+    deviation = protocol != "market"
+    return metrics | summarize(ranking, deviation) | {"by_resolution": bins}
+
+
+def _restoration(query: Embedding, gallery: Embedding) -> dict[str, float | None]:
+    """Means over the images that have a target; None where none has."""
+    means: dict[str, float | None] = {}
+    for name in query.restoration:
+        values = np.concatenate([query.restoration[name], gallery.restoration[name]])
+        # An image restored without error has an infinite PSNR, which no mean survives.
+        values = values[np.isfinite(values)]
+        means[name] = float(values.mean()) if len(values) else None
+    return means
+
+
+def _gates(config: ConfigDict, query: Embedding) -> list[dict[str, Any]]:
+    """Mean (wL, wH) of every dual-stream block in each bin of the query resolution r."""
+    rows = []
+    edges = config.eval.bins
+    for low, high in pairwise(edges):
+        inside = (low < query.resolutions) & (query.resolutions <= np.float32(high))
+        if query.gates.shape[1] and inside.any():
+            low_weights, high_weights = query.gates[inside].mean(0).T
+            rows.append(
+                {
+                    "low": low,
+                    "high": high,
+                    "wL": low_weights.tolist(),
+                    "wH": high_weights.tolist(),
+                }
+            )
+    return rows
