@@ -1,0 +1,239 @@
+"""What all builders share, on the smallest of them; and the pedestrians themselves."""
+
+import errno
+import io
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from conftest import PEDESTRIANS
+from ml_collections import ConfigDict
+from PIL import Image
+
+from rireid_jax.data.builders import build
+from rireid_jax.data.builders.pedestrians import PedestriansBuilder
+from rireid_jax.data.pedestrians import render
+from rireid_jax.data.records import decode_image, decode_mask
+from rireid_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path_factory.mktemp("data")))
+
+
+def records(built):
+    return {
+        split: [source[i] for i in range(len(source))] for split, source in built.splits.items()
+    }
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def test_splits(built):
+    found = records(built)
+    assert {split: len(rows) for split, rows in found.items()} == {
+        "train": 3 * 2 * 2,
+        "query": 2 * 2,
+        "gallery": 2 * 2,
+    }
+    assert built.dataset == "pedestrians"
+    assert built.width_max == 16
+    assert built.train_pids == (1, 2, 3)
+    assert {r.pid for r in found["query"]} == {r.pid for r in found["gallery"]} == {4, 5}
+    assert {r.camid for r in found["query"]} == {0, 1}
+    assert found["train"][1].name == "train/0001_c1_s2.png"
+    for rows in found.values():
+        assert [r.name for r in rows] == sorted(r.name for r in rows)
+
+
+def test_records_hold_the_rendered_image_and_its_small_twin(built):
+    record = built.splits["gallery"][3]
+    assert record.name == "gallery/0005_c2_s2.png"
+    image, mask = render(0, 5, 1, 1, size=(32, 16))
+    np.testing.assert_array_equal(decode_image(record.target, "target"), image)
+    np.testing.assert_array_equal(decode_mask(record.mask, "mask"), mask)
+    small = decode_image(record.image, "image")
+    assert 4 <= small.width < 16
+    assert small.height == 2 * small.width
+    assert record.resolution == pytest.approx(small.width / 16)
+    expected = Image.fromarray(image).resize(small.size, Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(small, expected)
+
+
+def test_no_two_images_are_the_same(built):
+    targets = [r.target for rows in records(built).values() for r in rows]
+    assert len(set(targets)) == len(targets)
+    assert len({r.resolution for r in records(built)["train"]}) > 3
+
+
+def test_opens_what_is_there(built, monkeypatch):
+    monkeypatch.setattr(PedestriansBuilder, "prepare", lambda self: pytest.fail("built again"))
+    data_dir = os.path.join(built.path, *[os.pardir] * 3)
+    again = build("pedestrians", ConfigDict(PEDESTRIANS).to_dict(), data_dir=data_dir)
+    assert again.protocol_hash == built.protocol_hash
+    assert records(again) == records(built)
+
+
+def test_sources_pickle(built):
+    source = pickle.loads(pickle.dumps(built.splits["query"]))
+    assert [source[i] for i in range(len(source))] == records(built)["query"]
+
+
+def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
+    listed = PedestriansBuilder.list_items
+
+    def shuffled(self):
+        rng = np.random.default_rng(1)
+        return {
+            split: [items[i] for i in rng.permutation(len(items))]
+            for split, items in reversed(listed(self).items())
+        }
+
+    monkeypatch.setattr(PedestriansBuilder, "list_items", shuffled)
+    monkeypatch.setattr(PedestriansBuilder, "threads", 3)
+    again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    assert again.protocol_hash == built.protocol_hash
+    assert records(again) == records(built)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"kernel": "lanczos"}, {"min_width": 5}, {"query_shots": 2}]
+)
+def test_another_recipe_is_another_protocol(built, tmp_path, change):
+    again = build("pedestrians", PEDESTRIANS | change, data_dir=str(tmp_path))
+    assert again.protocol_hash != built.protocol_hash
+    assert again.path.split(os.sep)[-2] != built.path.split(os.sep)[-2]
+
+
+def test_says_nothing_on_stdout_or_stderr(tmp_path, capfd):
+    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "examples" not in err
+
+
+def test_few_files(built):
+    assert len(os.listdir(built.path)) == 6  # three splits, three of metadata
+
+
+def test_builds_and_reads_without_tensorflow(built, tmp_path):
+    code = (
+        "import sys\n"
+        "from rireid_jax.data.builders import build\n"
+        f"built = build('pedestrians', {PEDESTRIANS!r}, data_dir={str(tmp_path)!r})\n"
+        "assert built.splits['train'][0].image\n"
+        "print(built.protocol_hash, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [built.protocol_hash, "False"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), UserError),
+        (RuntimeError("write() failed: No space left on device; writing x"), UserError),
+        (RuntimeError("something else"), RuntimeError),
+    ],
+)
+def test_a_failed_build_leaves_nothing_and_can_be_repeated(
+    built, tmp_path, monkeypatch, error, expected
+):
+    add_examples = tfds.core.SequentialWriter.add_examples
+    calls = []
+
+    def fail_at_second_split(self, examples):
+        add_examples(self, examples)
+        calls.append(1)
+        if len(calls) == 2:
+            raise error
+
+    monkeypatch.setattr(tfds.core.SequentialWriter, "add_examples", fail_at_second_split)
+    with pytest.raises(expected) as caught:
+        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    if expected is UserError:
+        assert (
+            f"config.data.dir: the disk is full, expected room for pedestrians in {tmp_path}"
+            in (str(caught.value))
+        )
+    assert files(tmp_path) == []
+    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).protocol_hash == (
+        built.protocol_hash
+    )
+
+
+def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
+    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    before = files(tmp_path)
+
+    def fail(self, item):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PedestriansBuilder, "make", fail)
+    with pytest.raises(KeyboardInterrupt):
+        build("pedestrians", PEDESTRIANS | {"seed": 1}, data_dir=str(tmp_path))
+    assert files(tmp_path) == before
+
+
+def test_two_builds_at_once(built, tmp_path, monkeypatch):
+    """The other process is done while this one is at its last check."""
+    check = PedestriansBuilder._check_rows
+    others = []
+
+    def meanwhile(self, splits):
+        if not others:
+            others.append(1)
+            build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        check(self, splits)
+
+    monkeypatch.setattr(PedestriansBuilder, "_check_rows", meanwhile)
+    result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    assert others
+    assert records(result) == records(built)
+    assert not [name for name in files(tmp_path) if "incomplete" in name]
+
+
+def test_data_dir_must_be_a_folder(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(
+        UserError, match=r"config\.data\.dir: .*file.*expected a folder to write to"
+    ):
+        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path / "file"))
+
+
+def test_names_must_be_unique(tmp_path, monkeypatch):
+    listed = PedestriansBuilder.list_items
+
+    def twice(self):
+        splits = listed(self)
+        return splits | {"query": splits["query"] + splits["gallery"][:1]}
+
+    monkeypatch.setattr(PedestriansBuilder, "list_items", twice)
+    with pytest.raises(UserError, match=r"gallery/0004_c1_s2\.png: found twice, in query and"):
+        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+
+
+def test_one_camera_makes_queries_that_cannot_match(tmp_path):
+    with pytest.raises(UserError, match=r"query: 2 of 2 identities .*first query/0004_c1_s1\.png"):
+        build("pedestrians", PEDESTRIANS | {"cameras": 1}, data_dir=str(tmp_path))
+    assert files(tmp_path) == []
+
+
+def test_read_by_plain_tfds(built):
+    """Other programs need nothing of ours to read a data set."""
+    builder = tfds.builder_from_directory(built.path)
+    assert builder.info.splits["train"].num_examples == 12
+    example = builder.as_data_source("train")[0]
+    image = Image.open(io.BytesIO(example["target"]))
+    assert image.size == (16, 32)
+    assert example["image"].shape[2] == 3

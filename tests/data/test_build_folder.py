@@ -1,0 +1,276 @@
+import csv
+
+import numpy as np
+import pytest
+from conftest import FOLDER
+from PIL import Image
+
+from rireid_jax.data.builders import build
+from rireid_jax.data.records import decode_image
+from rireid_jax.errors import UserError
+
+
+def write_image(path, size=(10, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(sum(path.name.encode()))
+    pixels = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def build_from(raw, tmp_path, **recipe):
+    return build("folder", FOLDER | recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
+
+
+def roles(built):
+    """(name, pid, camid) of every record, by split."""
+    return {
+        split: [(r.name, r.pid, r.camid) for r in (source[i] for i in range(len(source)))]
+        for split, source in built.splits.items()
+    }
+
+
+def test_splits_identities_cameras(tmp_path):
+    raw = tmp_path / "raw ü"
+    for split, people in {"train": "ab", "query": "cd", "gallery": "cd"}.items():
+        for person in people:
+            for camera in ("left", "right"):
+                write_image(raw / split / person / camera / f"{split}{person}.png")
+    built = build_from(raw, tmp_path)
+    assert roles(built) == {
+        "train": [
+            ("train/a/left/traina.png", 1, 0),
+            ("train/a/right/traina.png", 1, 1),
+            ("train/b/left/trainb.png", 2, 0),
+            ("train/b/right/trainb.png", 2, 1),
+        ],
+        "query": [
+            ("query/c/left/queryc.png", 3, 0),
+            ("query/c/right/queryc.png", 3, 1),
+            ("query/d/left/queryd.png", 4, 0),
+            ("query/d/right/queryd.png", 4, 1),
+        ],
+        "gallery": [
+            ("gallery/c/left/galleryc.png", 3, 0),
+            ("gallery/c/right/galleryc.png", 3, 1),
+            ("gallery/d/left/galleryd.png", 4, 0),
+            ("gallery/d/right/galleryd.png", 4, 1),
+        ],
+    }
+    assert built.train_pids == (1, 2)
+
+
+def test_images_are_stored_as_they_are(tmp_path):
+    for person in "abcd":
+        for n in range(2):
+            width = 10 * "abcd".index(person) + 10
+            write_image(tmp_path / "raw" / person / f"{n}.png", size=(width, 20))
+    built = build_from(tmp_path / "raw", tmp_path)
+    assert built.width_max == 40
+    for source in built.splits.values():
+        for record in (source[i] for i in range(len(source))):
+            assert record.image == (tmp_path / "raw" / record.name).read_bytes()
+            assert record.target == b""
+            assert record.resolution == pytest.approx("abcd".index(record.name[0]) / 4 + 0.25)
+
+
+def test_degrade(tmp_path):
+    for person in "abcd":
+        for n in range(2):
+            write_image(tmp_path / "raw" / person / f"{n}.png", size=(64, 128))
+    built = build_from(tmp_path / "raw", tmp_path, degrade=True)
+    assert built.width_max == 32
+    for source in built.splits.values():
+        for record in (source[i] for i in range(len(source))):
+            assert record.target == (tmp_path / "raw" / record.name).read_bytes()
+            width = decode_image(record.image, record.name).width
+            assert 8 <= width < 32
+            assert record.resolution == pytest.approx(width / 32)
+
+
+def test_without_cameras_queries_and_gallery_differ_in_camera(tmp_path):
+    for person in range(6):
+        for n in range(3):
+            write_image(tmp_path / "raw" / str(person) / f"{n}.png")
+    found = roles(build_from(tmp_path / "raw", tmp_path))
+    assert len(found["train"]) == 9
+    assert len(found["query"]) == 3  # one of every test identity
+    assert len(found["gallery"]) == 6
+    assert {camid for _, _, camid in found["query"]} == {0}
+    assert {camid for _, _, camid in found["gallery"]} == {1}
+    tested = {pid for _, pid, _ in found["query"]}
+    assert tested == {pid for _, pid, _ in found["gallery"]}
+    assert not tested & {pid for _, pid, _ in found["train"]}
+
+
+def test_cameras_in_names_give_one_query_a_camera(tmp_path):
+    for person in "pqrs":
+        for camera in (3, 12):
+            for n in range(2):
+                write_image(tmp_path / "raw" / person / f"im{n}_c{camera}_x.png")
+    found = roles(build_from(tmp_path / "raw", tmp_path))
+    assert len(found["query"]) == 2 * 2
+    assert len({(pid, camid) for _, pid, camid in found["query"]}) == 4
+    assert len(found["gallery"]) == 2 * 2
+
+
+def test_pairs_give_one_query_each(tmp_path):
+    """With one image a camera, only one of the two may leave the gallery."""
+    for person in range(8):
+        for camera in "ab":
+            write_image(tmp_path / "raw" / str(person) / camera / "1.png")
+    found = roles(build_from(tmp_path / "raw", tmp_path))
+    assert len(found["query"]) == len(found["gallery"]) == 4
+    assert {pid for _, pid, _ in found["query"]} == {pid for _, pid, _ in found["gallery"]}
+
+
+def test_lone_images_are_gallery_only(tmp_path):
+    for person in range(8):
+        for n in range(1 if person % 2 else 2):
+            write_image(tmp_path / "raw" / str(person) / f"{n}.png")
+    found = roles(build_from(tmp_path / "raw", tmp_path, test_fraction=0.875))
+    lone = {pid for pid in range(1, 9) if pid % 2 == 0}
+    assert not lone & {pid for _, pid, _ in found["query"]}
+    assert lone & {pid for _, pid, _ in found["gallery"]}
+
+
+def test_test_fraction_and_seed(tmp_path):
+    for person in range(10):
+        for n in range(2):
+            write_image(tmp_path / "raw" / str(person) / f"{n}.png")
+    sizes = [
+        len(build_from(tmp_path / "raw", tmp_path, test_fraction=f).train_pids)
+        for f in (0.01, 0.3, 0.99)
+    ]
+    assert sizes == [9, 7, 1]
+    trained = {build_from(tmp_path / "raw", tmp_path, seed=s).train_pids for s in range(3)}
+    assert len(trained) > 1
+
+
+def test_market_names(tmp_path):
+    raw = tmp_path / "raw"
+    for folder, names in {
+        "train": ["0007_c1s1_1.jpg", "0007_c2s1_1.jpg"],
+        "query": ["0003_c1s1_1.jpg"],
+        "gallery": ["0003_c2s1_1.jpg", "0000_c1s1_1.jpg", "-1_c1s1_1.jpg"],
+    }.items():
+        for name in names:
+            write_image(raw / folder / name)
+    expected = {
+        "train": [("train/0007_c1s1_1.jpg", 7, 0), ("train/0007_c2s1_1.jpg", 7, 1)],
+        "query": [("query/0003_c1s1_1.jpg", 3, 0)],
+        "gallery": [("gallery/0000_c1s1_1.jpg", 0, 0), ("gallery/0003_c2s1_1.jpg", 3, 1)],
+    }
+    assert roles(build_from(raw, tmp_path)) == expected
+    (raw / "train").rename(raw / "bounding_box_train")
+    with pytest.raises(UserError, match="raw has no bounding_box_test, expected all of"):
+        build_from(raw, tmp_path)
+    (raw / "gallery").rename(raw / "bounding_box_test")
+    found = roles(build_from(raw, tmp_path, seed=1))
+    assert [pid for _, pid, _ in found["gallery"]] == [0, 3]
+
+
+def test_market_names_without_split(tmp_path):
+    for name in ("0001_c1", "0001_c2", "0002_c1", "0002_c2", "0000_c1", "-1_c1"):
+        write_image(tmp_path / "raw" / f"{name}s1_000001_00.jpg")
+    found = roles(build_from(tmp_path / "raw", tmp_path))
+    assert len(found["train"]) == 2
+    assert len(found["query"]) == 1
+    assert [pid for _, pid, _ in found["gallery"]].count(0) == 1
+    assert sum(map(len, found.values())) == 5
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_csv(tmp_path, header):
+    rows = [
+        ["a/1.png", "Ann", "hall", "train"],
+        ["a/2.png", "Bo, jr", "hall", "query"],
+        ["a/3 ü.png", "Bo, jr", "door", "gallery"],
+    ]
+    for row in rows:
+        write_image(tmp_path / row[0])
+    path = write_csv(tmp_path / "list.csv", [["path", "id", "camera", "split"]] * header + rows)
+    assert roles(build_from(path, tmp_path)) == {
+        "train": [("a/1.png", 1, 1)],
+        "query": [("a/2.png", 2, 1)],
+        "gallery": [("a/3 ü.png", 2, 0)],
+    }
+
+
+def test_csv_of_two_columns(tmp_path):
+    rows = [[f"{person}{n}.png", person] for person in "abcd" for n in range(2)]
+    for row in rows:
+        write_image(tmp_path / row[0])
+    path = write_csv(tmp_path / "list.csv", rows)
+    found = roles(build_from(path, tmp_path))
+    assert {split: len(rows) for split, rows in found.items()} == {
+        "train": 4,
+        "query": 2,
+        "gallery": 2,
+    }
+    rows[0][1] = "b"  # another label of the same files
+    write_csv(path, rows)
+    with pytest.raises(UserError, match="are not those that"):
+        build_from(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], r"list\.csv: found no rows"),
+        ([["1.png"]], r"list\.csv, line 1: found \['1\.png'\], expected path,id"),
+        ([["1.png", ""]], r"line 1: found"),
+        ([["1.png", "a"], ["none.png", "b"]], r"line 2: .*none\.png is not there"),
+        ([["1.png", "a", "", "test"]], r"line 1: found split 'test', expected one of train"),
+        ([["1.png", "a", "", "train"]], r"list\.csv: found splits train, expected all of"),
+        (
+            [["1.png", "a", "c1"], ["2.png", "b"]],
+            r"2\.png: found no camera, expected one as 1 other",
+        ),
+        ([["1.png", "a"], ["1.png", "b"], ["2.png", "b"]], r"1\.png: found twice"),
+    ],
+)
+def test_csv_errors(tmp_path, rows, message):
+    for n in (1, 2):
+        write_image(tmp_path / f"{n}.png")
+    with pytest.raises(UserError, match=message):
+        build_from(write_csv(tmp_path / "list.csv", rows), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "found no images in"),
+        (["a/1.txt"], "found no images in"),
+        (["a/1.png", "b.png"], "found both images and folders"),
+        (["b.png"], "found a name of another form"),
+        (["train/a/1.png", "query/b/1.png"], "raw has no gallery, expected all of train"),
+        (["a/cam/deep/1.png"], "found a folder below <identity>/<camera>"),
+        (["a/1_c1.png", "a/2.png"], r"2\.png: found no camera, expected one as 1 other"),
+        (["a/1.png", "a/2.png"], "found 1 identities and no split"),
+        (["a/1.png", "b/1.png"], "found no images for query"),
+    ],
+)
+def test_layout_errors(tmp_path, names, message):
+    (tmp_path / "raw").mkdir()
+    for name in names:
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path) if path.suffix == ".png" else path.write_text("x")
+    with pytest.raises(UserError, match=message):
+        build_from(tmp_path / "raw", tmp_path)
+
+
+def test_broken_image_is_named(tmp_path):
+    for person in "abcd":
+        for n in range(2):
+            write_image(tmp_path / "raw" / person / f"{n}.png")
+    (tmp_path / "raw" / "c" / "1.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"c/1\.png: found an empty file"):
+        build_from(tmp_path / "raw", tmp_path)

@@ -1,0 +1,87 @@
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rireid_jax.data.builders import build
+from rireid_jax.data.dead_leaves import dead_leaves
+from rireid_jax.data.records import decode_image
+from rireid_jax.errors import UserError
+
+RECIPE = dict(count=4, size=(16, 8), seed=0)
+
+
+def build_from(raw, tmp_path, **options):
+    recipe = RECIPE | {k: options.pop(k) for k in list(options) if k in RECIPE}
+    data_dir = str(tmp_path / "data")
+    return build("natural_images", recipe, data_dir=data_dir, raw_dir=str(raw), **options)
+
+
+def records(built):
+    return [built.splits["train"][i] for i in range(len(built.splits["train"]))]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six images of which two are too small; every pixel of the others is unlike all others."""
+    raw = tmp_path / "pho tos"
+    (raw / "deep er").mkdir(parents=True)
+    for n, (height, width) in enumerate([(20, 30), (16, 8), (15, 30), (40, 7), (33, 21), (16, 9)]):
+        place = np.arange(height * width).reshape(height, width)
+        pixels = np.stack([place % 256, place // 256, np.full_like(place, n)], axis=-1)
+        name = f"deep er/{n}.png" if n % 2 else f"{n}.png"
+        Image.fromarray(pixels.astype(np.uint8)).save(raw / name)
+    return raw
+
+
+def test_dead_leaves(tmp_path):
+    built = build_from("", tmp_path)
+    assert list(built.splits) == ["train"]
+    rows = records(built)
+    assert len(rows) == 4
+    for n, record in enumerate(rows):
+        assert (record.target, record.mask, record.pid, record.resolution) == (b"", b"", 0, 1.0)
+        np.testing.assert_array_equal(decode_image(record.image, "x"), dead_leaves(0, n, (16, 8)))
+
+
+def test_crops_of_a_folder(photos, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="absl"):
+        rows = records(build_from(photos, tmp_path, count=10))
+    assert "4 of the 10 images asked for, 2 passed over as smaller than" in caplog.text
+    assert [r.name for r in rows] == ["0.png", "4.png", "deep er/1.png", "deep er/5.png"]
+    for record in rows:
+        whole = np.asarray(Image.open(photos / record.name))
+        crop = np.asarray(decode_image(record.image, "x"))
+        assert crop.shape == (16, 8, 3)
+        number = int(crop[0, 0, 0]) + 256 * int(crop[0, 0, 1])
+        top, left = divmod(number, whole.shape[1])
+        np.testing.assert_array_equal(crop, whole[top : top + 16, left : left + 8])
+
+
+def test_count_and_seed_choose(photos, tmp_path):
+    chosen = {
+        tuple(r.name for r in records(build_from(photos, tmp_path, count=2, seed=s)))
+        for s in range(8)
+    }
+    assert {len(names) for names in chosen} == {2}
+    assert len(chosen) > 1
+
+
+def test_drawn_and_photographed_do_not_mix(photos, tmp_path):
+    drawn, taken = build_from("", tmp_path), build_from(photos, tmp_path)
+    assert drawn.protocol_hash != taken.protocol_hash
+    assert records(build_from("", tmp_path)) == records(drawn)
+
+
+def test_errors(photos, tmp_path):
+    with pytest.raises(
+        UserError, match=r"--config\.natural_images\.raw_dir: .*nowhere is not there"
+    ):
+        build_from(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(UserError, match=r"raw_dir: found no images of at least \(64, 32\)"):
+        build_from(photos, tmp_path, size=(64, 32))
+    (photos / "0.png").write_bytes(b"")
+    with pytest.raises(UserError, match=r"0\.png: found an empty file"):
+        build_from(photos, tmp_path)
+    assert len(build_from(photos, tmp_path, max_bad_images=1).splits["train"]) == 3
