@@ -6,10 +6,10 @@ Under a minute on two CPU cores for the embedded set. Restores images; extracts 
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import base_config
+from rireid_jax.config import base_config, stages_to
 
 
 def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config = base_config(dataset)
-    config.run = ("ffsr_pretrain", "ffsr")
+    config.run = stages_to(config, "ffsr")
     return config

@@ -7,11 +7,11 @@ paper reports Rank-1 66.9 and Rank-5 84.7 there (57.0 and 78.7 for the baseline)
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import base_config
+from rireid_jax.config import base_config, stages_to
 
 
 def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config = base_config(dataset)
-    config.run = ("ffsr_pretrain", "ffsr", "rife", "joint", "baseline")
+    config.run = stages_to(config, "joint", "baseline")
     config.baseline = "baseline"
     return config

@@ -5,11 +5,11 @@ About two minutes on two CPU cores for the embedded set. The paper reports Rank-
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import base_config
+from rireid_jax.config import base_config, stages_to
 
 
 def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config = base_config(dataset)
-    config.run = ("rife", "baseline")
+    config.run = stages_to(config, "rife", "baseline")
     config.baseline = "baseline"
     return config

@@ -61,6 +61,7 @@ def train_batches(
     augmentation: Augmentation,
     labels: Mapping[int, int] | None = None,
     targets: bool = True,
+    resolution_scale: float = 1.0,
     start_step: int = 0,
     workers: int = 0,
     process_index: int = 0,
@@ -81,6 +82,8 @@ def train_batches(
       labels: from identity to label; ``None`` gives every example the label 0.
       targets: ``False`` leaves stored targets and masks undecoded, which halves the work where
         nothing is restored: batches look as if there were none.
+      resolution_scale: what a record's r is multiplied by, for an r that is no fraction of the data
+        set's greatest width; r stays at most 1.
       start_step: the batch to begin with; a run that stopped after step t continues with t.
       workers: decoding processes; 0 decodes in a thread of this process. Each has some five batches
         in shared memory, which containers must be given enough of (docker run --shm-size).
@@ -103,7 +106,7 @@ def train_batches(
     if len(source) == 0:
         raise UserError("train: found no records, expected at least one")
     label_of = None if labels is None else dict(labels)
-    load = _TrainingExample(image_size, augmentation, label_of, targets)
+    load = _TrainingExample(image_size, augmentation, label_of, targets, resolution_scale)
     examples = (
         grain.MapDataset.source(source)
         .seed(seed)
@@ -284,11 +287,12 @@ class _TrainingExample:
     augmentation: Augmentation
     labels: Mapping[int, int] | None
     targets: bool
+    resolution_scale: float
 
     def __call__(self, record: Record, rng: np.random.Generator) -> dict[str, Any]:
         augmentation = self.augmentation
         image, target, mask = _decode(record, self.targets)
-        resolution = record.resolution
+        resolution = min(1.0, record.resolution * self.resolution_scale)
         if augmentation.min_ratio is not None:
             target = target or image
             resolution = rng.uniform(augmentation.min_ratio, 1.0)

@@ -10,9 +10,9 @@ from flax import struct
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from rireid_jax.models.ffsr import FFSR
+from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
 from rireid_jax.models.resnet import ResNet
-from rireid_jax.models.rife import RIFE
+from rireid_jax.models.rife import RIFE, duplicate_streams
 
 # Of ImageNet, as torchvision normalises; per channel, for images in [0, 1].
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -105,11 +105,15 @@ def create_network(
     super_resolution = {
         "bilinear": lambda: None,
         "ffsr": lambda: FFSR(width=model.ffsr_width, dtype=dtype),
+        "ffsr_released": lambda: ReleasedFFSR(width=model.ffsr_width, dtype=dtype),
     }[spec.super_resolution]()
     extractor = {
         "none": lambda: None,
         "resnet50": lambda: ResNet(**backbone),
         "rife": lambda: RIFE(gate_dim=model.gate_dim, **backbone),
+        "rife_released": lambda: RIFE(
+            gate_dim=model.gate_dim, neck="batch_norm", dual_stem=True, **backbone
+        ),
     }[spec.extractor]()
     return Network(super_resolution, extractor)
 
@@ -123,4 +127,7 @@ def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict
     # One row of the batch is enough: shapes do not depend on it.
     image = jnp.zeros((1, *image_size, 3), jnp.float32)
     variables = jax.jit(network.init)(jax.random.key(seed), image)
-    return {"params": variables.get("params", {}), "batch_stats": variables.get("batch_stats", {})}
+    variables = {kind: variables.get(kind, {}) for kind in ("params", "batch_stats")}
+    if "extractor" in variables["params"]:
+        variables["params"]["extractor"] = duplicate_streams(variables["params"]["extractor"])
+    return variables

@@ -13,6 +13,7 @@ from rireid_jax.models.layers import (
     global_average_pool,
     he_fan_out,
     max_pool,
+    nearly_zero,
     scaled,
 )
 
@@ -102,19 +103,32 @@ def stage_strides(last_stride: int) -> tuple[int, int, int, int]:
 
 
 class Head(nn.Module):
-    """GAP -> FC = the feature f -> FC = identity logits (Eq. 8; the logits serve training only)."""
+    """GAP -> neck = the feature f -> FC = identity logits (Eq. 8; the logits serve training only).
 
-    feature_dim: int
+    Attributes:
+      num_classes: identities of the training set.
+      neck: "fc" maps to f by a fully connected layer, as the paper; "batch_norm" normalises, as the authors'
+        code and as BNNeck does; "none" takes the pooled map.
+      feature_dim: of f, where the neck is "fc".
+    """
+
     num_classes: int
+    neck: str = "fc"
+    feature_dim: int = 256
     dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "B H W C"]
+        self, x: Float[Array, "B H W C"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"]]:
         dtype = accurate(self.dtype)
-        feature = Dense(self.feature_dim, dtype=dtype, name="feature")(global_average_pool(x))
-        logits = Dense(self.num_classes, dtype=dtype, name="classifier")(feature)
+        feature = global_average_pool(x)
+        if self.neck == "fc":
+            feature = Dense(self.feature_dim, dtype=dtype, name="feature")(feature)
+        elif self.neck == "batch_norm":
+            feature = BatchNorm(self.axis_name, dtype=dtype, name="bn")(feature, train)
+        logits = Dense(self.num_classes, nearly_zero, dtype, name="classifier")(feature)
         return feature, logits
 
 
@@ -123,7 +137,8 @@ class ResNet(nn.Module):
 
     Attributes:
       num_classes: identities of the training set.
-      feature_dim: of the feature f; 256 in section 5.2.
+      neck: of the `Head`.
+      feature_dim: of the feature f where the neck is "fc"; 256 in section 5.2.
       stage_sizes: bottlenecks a stage; (3, 4, 6, 3) is ResNet50.
       last_stride: stride of the last stage.
       width: multiplies every channel count; 1 is ResNet50.
@@ -132,6 +147,7 @@ class ResNet(nn.Module):
     """
 
     num_classes: int
+    neck: str = "fc"
     feature_dim: int = 256
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
     last_stride: int = 2
@@ -153,5 +169,13 @@ class ResNet(nn.Module):
             x = Stage(planes, blocks, stride, self.dtype, self.axis_name, name=f"stage{t}")(
                 x, train
             )
-        feature, logits = Head(self.feature_dim, self.num_classes, self.dtype, name="head")(x)
+        head = Head(
+            self.num_classes,
+            self.neck,
+            self.feature_dim,
+            self.dtype,
+            self.axis_name,
+            name="head",
+        )
+        feature, logits = head(x, train)
         return feature, logits, jnp.zeros((image.shape[0], 0, 2), feature.dtype)

@@ -37,6 +37,7 @@ class Checkpoints:
           keep: latest checkpoints kept; the best is kept beside them.
         """
         self.directory = epath.Path(workdir) / "checkpoints" / stage
+        self._damaged: list[int] = []  # steps
         policy = ocp.training.preservation_policies
         best = policy.BestN(
             get_metric_fn=lambda metrics: metrics[BEST_METRIC],
@@ -89,6 +90,8 @@ class Checkpoints:
             "progress": {"step": state.step, "opt_state": state.opt_state},
         }
         with _full_disk_is_named(self.directory):
+            while self._damaged:  # only now: perhaps it was the reading that failed
+                self._checkpointer.delete(self._damaged.pop())
             self._checkpointer.save_checkpointables_async(step, items, metrics=metrics, force=True)
 
     def wait(self) -> None:
@@ -99,20 +102,24 @@ class Checkpoints:
     def restore(self, abstract: TrainState) -> TrainState | None:
         """The latest checkpoint that can be read, placed as `abstract` says; None if there is none.
 
-        A damaged checkpoint is skipped with a warning, and removed, so that its step can be saved again.
+        A damaged checkpoint is skipped with a warning, and removed by the next save.
 
         Args:
           abstract: a TrainState of `jax.ShapeDtypeStruct` with shardings.
+
+        Raises:
+          UserError: the checkpoint is of another network.
         """
         items = {
             "variables": {"params": abstract.params, "batch_stats": abstract.batch_stats},
             "progress": {"step": abstract.step, "opt_state": abstract.opt_state},
         }
         for step in reversed(self.steps):
+            self._refuse_another_network(step, items["variables"])
             loaded = self._load(step, items)
             if loaded is not None:
                 return TrainState(**loaded["variables"], **loaded["progress"])
-            self._checkpointer.delete(step)
+            self._damaged.append(step)
         return None
 
     def load_variables(self, step: int | None = None) -> dict[str, Any]:
@@ -128,12 +135,11 @@ class Checkpoints:
             if candidate not in self.steps:
                 break
             # Abstract trees come from the checkpoint itself: who only reads has no optimizer, no network.
-            metadata = self._checkpointer.checkpointables_metadata(candidate).metadata["variables"]
             abstract = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(
                     leaf.shape, leaf.dtype, sharding=jax.sharding.SingleDeviceSharding(_local())
                 ),
-                metadata,
+                self._saved_shapes(candidate),
             )
             loaded = self._load(candidate, {"variables": abstract})
             if loaded is not None:
@@ -145,8 +151,36 @@ class Checkpoints:
         try:
             return self._checkpointer.load_checkpointables(step, items)
         except Exception as error:  # Orbax and TensorStore raise many kinds for a torn file
-            logger.warning("%s/%s is damaged and skipped: %s", self.directory, step, error)
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            reason = " ".join(str(cause).split())[:300]
+            logger.warning("%s/%s is damaged and skipped: %s", self.directory, step, reason)
             return None
+
+    def _saved_shapes(self, step: int) -> Any:
+        """The tree of a checkpoint's variables; None where it is damaged."""
+        try:
+            return self._checkpointer.checkpointables_metadata(step).metadata["variables"]
+        except Exception:  # as in `_load`, which tells
+            return None
+
+    def _refuse_another_network(self, step: int, variables: dict[str, Any]) -> None:
+        saved, expected = (_shapes(tree) for tree in (self._saved_shapes(step), variables))
+        for name in sorted(saved.keys() | expected.keys()) if saved else ():
+            there, here = saved.get(name, "nothing"), expected.get(name, "nothing")
+            if there != here:
+                raise UserError(
+                    f"{self.directory}/{step}: found {name} of shape {there}, expected {here}; the checkpoint is "
+                    "of another network or number of identities, take a new --workdir"
+                )
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 def _local() -> jax.Device:

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -15,12 +15,14 @@ from rireid_jax.data.builders import Built
 from rireid_jax.data.pipeline import Augmentation, train_batches
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network, initialise
+from rireid_jax.models.rife import adopt
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optim import create_optimizer
 from rireid_jax.training.parallel import AXIS, Parallel
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import Metrics, make_train_step
 from rireid_jax.training.stop import StopRequest
+from rireid_jax.weights import load_backbone, zero_variables
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ Variables = dict[str, dict[str, Any]]
 Evaluate = Callable[[Variables], dict[str, float]]
 
 
+@runtime_checkable
 class MetricsLog(Protocol):
     """Where a run's metrics go (`report.writer`)."""
 
@@ -57,11 +60,16 @@ def is_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -
 def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes: int) -> Variables:
     """What a stage starts from: random modules, and those that `config.stages[stage].init` names.
 
+    An extractor that starts from no stage has its stem and streams from `config.init.backbone`, if given.
+
     Raises:
-      UserError: a stage that it starts from is not in the work directory.
+      UserError: a stage that it starts from is not in the work directory; the backbone does not fit.
     """
     network = create_network(config, stage, num_classes)
     variables = initialise(network, config.seed, tuple(config.data.image_size))
+    if starts_from_backbone(config, stage):
+        report = load_backbone(config.init.backbone, network, variables)
+        logger.info("%s: starts from %s, %s", stage, config.init.backbone, report)
     for module, source in config.stages[stage].init.items():
         if not source:
             continue
@@ -69,8 +77,25 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
             loaded = checkpoints.load_variables()
         for kind in ("params", "batch_stats"):
             if module in variables[kind]:
-                variables[kind][module] = loaded[kind][module]
+                variables[kind][module] = adopt(variables[kind][module], loaded[kind][module])
     return variables
+
+
+def starts_from_backbone(config: ConfigDict, stage: str) -> bool:
+    """Whether the stage's extractor starts from `config.init.backbone`."""
+    spec = config.stages[stage]
+    return bool(config.init.backbone) and spec.extractor != "none" and not spec.init.extractor
+
+
+def check_backbone(config: ConfigDict, workdir: str, num_classes: int) -> None:
+    """Raises UserError now if `config.init.backbone` would not fit a stage that begins hours from now."""
+    for stage in config.run:
+        if starts_from_backbone(config, stage):
+            with Checkpoints(workdir, stage) as checkpoints:
+                begun = bool(checkpoints.steps)
+            if not begun:
+                network = create_network(config, stage, num_classes)
+                load_backbone(config.init.backbone, network, zero_variables(network))
 
 
 def train_stage(
@@ -119,7 +144,7 @@ def train_stage(
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
-        progress = _Progress(config, stage, schedule, start, total, steps_per_epoch, log)
+        progress = _Progress(config, stage, schedule, total, steps_per_epoch, log)
 
         with _batches(config, stage, data, start, parallel) as batches:
             for step in range(start + 1, total + 1):
@@ -165,6 +190,7 @@ def _batches(
 ) -> "contextlib.closing[Any]":
     """This process's batches from step `start` on; leaving the context ends the workers."""
     natural = config.stages[stage].dataset == "natural_images"
+    one = config.loss.resolution_width
     augmentation = Augmentation(
         flip=config.data.flip,
         crop=config.data.crop,
@@ -178,6 +204,8 @@ def _batches(
         seed=config.seed,
         start_step=start,
         augmentation=augmentation,
+        targets=config.stages[stage].sr_weight > 0,
+        resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
         process_count=parallel.process_count,
@@ -193,7 +221,6 @@ class _Progress:
         config: ConfigDict,
         stage: str,
         schedule: Callable[[int], Any],
-        start: int,
         total: int,
         steps_per_epoch: int,
         log: MetricsLog,
@@ -201,37 +228,42 @@ class _Progress:
         self._config, self._stage, self._schedule, self._log = config, stage, schedule, log
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
-        self._waiting: tuple[int, list[Metrics]] | None = None
-        self._measured_from: tuple[float, int] | None = None  # time, step; None before compilation
-        self._first = start + 1
+        self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
+        self._measured_from: tuple[float, int] | None = None  # time, step
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Takes the metrics of a step, which may still be running."""
         self._running.append(metrics)
-        if step == self._first:  # the first step compiles; what follows it is measured
+        if self._measured_from is None:  # the first step compiles, and one after a pause waits
             jax.block_until_ready(metrics)
             self._measured_from = (time.perf_counter(), step)
         if step % self._config.log_every == 0 or step == self._total:
             self._report()
-            self._waiting = (step, self._running)
+            self._waiting = (step, self._running, self._seconds_a_step(step))
             self._running = []
 
     def flush(self) -> None:
-        """Waits for all steps so far and raises UserError if one was not finite."""
+        """Waits for all steps so far and raises UserError if one was not finite. What follows is a pause."""
         self._report()
         _averages(self._stage, self._running)
+        self._measured_from = None
+
+    def _seconds_a_step(self, step: int) -> float:
+        """Over the period that `step` ends; not a number if it is the first that is measured."""
+        # Until the step before is done: the host is not ahead then, and the device has this one to do.
+        jax.block_until_ready(self._running[-2:-1])
+        now = time.perf_counter()
+        assert self._measured_from is not None
+        then, first = self._measured_from
+        self._measured_from = (now, step)
+        return (now - then) / (step - first) if step > first else math.nan
 
     def _report(self) -> None:
         if self._waiting is None:
             return
-        step, steps = self._waiting
+        step, steps, seconds_a_step = self._waiting
         self._waiting = None
         averages = _averages(self._stage, steps)
-        then, measured_from = time.perf_counter(), self._measured_from
-        self._measured_from = (then, step)
-        seconds_a_step = math.nan
-        if measured_from is not None and step > measured_from[1]:
-            seconds_a_step = (then - measured_from[0]) / (step - measured_from[1])
         record = {
             "stage": self._stage,
             "step": step,

@@ -42,5 +42,5 @@ def create_optimizer(
         spec.learning_rate, spec.decay_epochs, optim.decay_factor, steps_per_epoch
     )
     if spec.optimizer == "adam":
-        return adam(schedule, optim.weight_decay), schedule
-    return sgd(schedule, optim.momentum, optim.weight_decay), schedule
+        return adam(schedule, spec.weight_decay), schedule
+    return sgd(schedule, optim.momentum, spec.weight_decay), schedule

@@ -6,21 +6,20 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Int
 
 
 @struct.dataclass
 class TrainState:
-    """A pytree; replicated over devices.
+    """A pytree; replicated over devices. As an abstract tree it holds `jax.ShapeDtypeStruct`s for arrays.
 
     Attributes:
-      step: updates made so far in this stage.
+      step: updates made so far in this stage, int32 [].
       params: {module: parameters}, modules "super_resolution" and "extractor".
       batch_stats: {module: running statistics}.
       opt_state: the optimizer's, for the parameters of the modules that learn.
     """
 
-    step: Int[Array, ""]
+    step: Any
     params: dict[str, Any]
     batch_stats: dict[str, Any]
     opt_state: optax.OptState

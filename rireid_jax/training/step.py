@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from rireid_jax.data.masks import gaussian_mask
+from rireid_jax.data.masks import gaussian_mask, released_mask
 from rireid_jax.models.layers import accurate
 from rireid_jax.models.network import Network, normalise
 from rireid_jax.training import losses
@@ -47,6 +47,9 @@ def make_train_step(
         height, width = batch["image"].shape[1:3]
         if spec.mask == "gaussian":
             return jnp.asarray(gaussian_mask(height, width, tuple(config.loss.mask_sigma)))[None]
+        if spec.mask in ("released", "released_fixed"):
+            mask = released_mask(height, width, index_bug=spec.mask == "released")
+            return jnp.asarray(mask)[None]
         if spec.mask == "segmentation":
             return batch["mask"].astype(jnp.float32) / 255
         return jnp.ones((1, height, width), jnp.float32)

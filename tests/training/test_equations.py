@@ -1,0 +1,147 @@
+"""Eq. 4, 5 and 7 to 9 against numbers worked by hand, and their derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jax.test_util import check_grads
+
+from rireid_jax.models.rife import fuse
+from rireid_jax.training import losses
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def array(*values):
+    return jnp.asarray(values, jnp.float64)
+
+
+def random(*shape):
+    return jnp.asarray(np.random.default_rng(shape).standard_normal(shape))
+
+
+def pixels(*values):
+    """One image of one row, grey."""
+    return jnp.repeat(array(*values)[None, :, None], 3, -1)
+
+
+def test_eq5_by_hand():
+    # Two images of two pixels; differences (2, 4) and (-1, 0); the mask halves the second pixel.
+    restored = jnp.stack([pixels(3, 5), pixels(0, 7)])
+    target = jnp.stack([pixels(1, 1), pixels(1, 7)])
+    mask = array([1, 0.5])
+    first = ((1 * 2) ** 2 + (0.5 * 4) ** 2) / 2
+    second = ((1 * -1) ** 2 + 0) / 2
+    np.testing.assert_allclose(losses.ffsr_loss(restored, target, mask[None]), [first, second])
+    # A mask for each image; of ones it is the mean squared error, of zeros nothing is left.
+    masks = jnp.stack([jnp.ones((1, 2)), jnp.zeros((1, 2))])
+    np.testing.assert_allclose(losses.ffsr_loss(restored, target, masks), [(4 + 16) / 2, 0])
+
+
+def test_eq5_is_a_mean_over_channels():
+    restored = jnp.zeros((1, 1, 1, 3)).at[0, 0, 0, 1].set(6)
+    found = losses.ffsr_loss(restored, jnp.zeros((1, 1, 1, 3)), jnp.ones((1, 1, 1)))
+    np.testing.assert_allclose(found, [36 / 3])
+
+
+def test_eq7_by_hand():
+    # r = 0.25: wL should be 0.75, wH 0.25.
+    gates = array([[0.75, 0.25], [0.5, 1.0]], [[0.0, 0.0], [1.0, 1.0]])
+    found = losses.resolution_loss(gates, array(0.25, 1.0))
+    expected = [
+        [0, 0.25**2 + 0.75**2],
+        [0 + 1, 1 + 0],
+    ]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_eq7_without_blocks_is_empty():
+    assert losses.resolution_loss(jnp.zeros((3, 0, 2)), jnp.ones(3)).shape == (3, 0)
+
+
+@pytest.mark.parametrize("r", [0.0, 1.0])
+def test_eq7_pushes_the_weights_towards_the_resolution(r):
+    def loss(gates):
+        return losses.resolution_loss(gates, array(r)).sum()
+
+    low, high = jax.grad(loss)(array([[0.5, 0.5]]))[0, 0]
+    if r == 1:
+        assert high < 0 < low  # descent raises wH and lowers wL
+    else:
+        assert low < 0 < high
+    gates = array([[0.5, 0.5]])
+    for _ in range(60):
+        gates = gates - 0.2 * jax.grad(loss)(gates)
+    np.testing.assert_allclose(gates, [[[1 - r, r]]], atol=1e-12)
+
+
+def test_eq8_by_hand():
+    # softmax of (0, ln 2, ln 5) is (1, 2, 5) / 8.
+    logits = jnp.log(array([1, 2, 5], [1, 2, 5], [1, 1, 1]))
+    found = losses.identity_loss(logits, jnp.array([1, 2, 0]))
+    np.testing.assert_allclose(found, [np.log(8 / 2), np.log(8 / 5), np.log(3)])
+    # The logits' common level does not matter, however large.
+    np.testing.assert_allclose(losses.identity_loss(logits + 1e4, jnp.array([1, 2, 0])), found)
+
+
+def test_eq9_by_hand():
+    # 2 + 0.1 * (1 + 2 + 3 + 4) = 3.
+    found = losses.rife_loss(array(2, 5), array([1, 2, 3, 4], [0, 0, 0, 0]), beta=0.1)
+    np.testing.assert_allclose(found, [3, 5])
+
+
+def test_eq4_by_hand():
+    ffsr, rife = array(1, 2), array(10, 20)
+    np.testing.assert_allclose(losses.total_loss(ffsr, rife, 1.0, 1.0), [11, 22])
+    np.testing.assert_allclose(losses.total_loss(ffsr, rife, 1.0, 0.5), [6, 12])
+    np.testing.assert_allclose(losses.total_loss(ffsr, rife, 0.0, 1.0), [10, 20])
+
+
+def test_derivatives():
+    label, resolution, mask = jnp.array([2, 0]), array(0.3, 1.0), jnp.abs(random(2, 4, 3))
+    cases = [
+        (lambda a, b: losses.ffsr_loss(a, b, mask), (random(2, 4, 3, 3), 2 * random(2, 4, 3, 3))),
+        (lambda gates: losses.resolution_loss(gates, resolution), (random(2, 4, 2),)),
+        (lambda logits: losses.identity_loss(logits, label), (random(2, 5),)),
+        (lambda i, r: losses.rife_loss(i, r, 0.1), (random(2), random(2, 4))),
+        (lambda f, r: losses.total_loss(f, r, 1.0, 0.5), (random(2), random(2))),
+        (fuse, (random(2, 3, 2, 4), random(2, 3, 2, 4), random(2, 2))),
+        (lambda x: losses.per_valid_example(x, array(1, 0, 1), None), (random(3),)),
+    ]
+    for function, arguments in cases:
+        check_grads(jax.jit(function), arguments, order=1, atol=1e-6, rtol=1e-6)
+
+
+def test_mean_over_valid_examples():
+    loss, valid = array(2, 7, 4, 9), array(1, 0, 1, 0)
+    np.testing.assert_allclose(losses.per_valid_example(loss, valid, None).mean(), (2 + 4) / 2)
+    np.testing.assert_allclose(losses.per_valid_example(loss, valid * 0, None), np.zeros(4))
+    np.testing.assert_allclose(losses.per_valid_example(loss, valid * 0 + 1, None), loss)
+
+
+def test_an_invalid_example_may_have_any_loss():
+    loss = array(2, np.nan, 4, np.inf)
+    valid = array(1, 0, 1, 0)
+    np.testing.assert_allclose(losses.per_valid_example(loss, valid, None).mean(), 3)
+    gradient = jax.grad(lambda x: losses.per_valid_example(x, valid, None).mean())(loss)
+    np.testing.assert_allclose(gradient, [1 / 2, 0, 1 / 2, 0])
+
+
+def test_devices_share_the_count_of_valid_examples():
+    # Devices have 2, 1, 0 and 0 valid examples of 2: the mean is over the three.
+    loss = jnp.arange(1.0, 9)
+    valid = array(1, 1, 0, 1, 0, 0, 0, 0)
+    mesh = Mesh(np.array(jax.devices()[:4]), ("devices",))
+    step = jax.shard_map(
+        lambda x, v: losses.per_valid_example(x, v, "devices"),
+        mesh=mesh,
+        in_specs=P("devices"),
+        out_specs=P("devices"),
+    )
+    np.testing.assert_allclose(jax.jit(step)(loss, valid).mean(), (1 + 2 + 4) / 3)

@@ -1,0 +1,355 @@
+"""A stage from its start to its end, however often it is interrupted."""
+
+import json
+import os
+import signal
+from functools import cache
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_training import IMAGE_SIZE, initial_state, leaves, small_config
+
+from rireid_jax.data.builders import Built
+from rireid_jax.data.builders.registry import RecordSource
+from rireid_jax.data.records import encode_png
+from rireid_jax.errors import UserError
+from rireid_jax.report.writer import MetricsWriter
+from rireid_jax.training import loop
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.loop import (
+    Stopped,
+    initial_variables,
+    is_finished,
+    num_steps,
+    train_stage,
+)
+from rireid_jax.training.parallel import Parallel
+from rireid_jax.training.stop import StopRequest
+
+STAGE = "ffsr"  # the quickest to compile
+PIDS = (3, 5, 8, 13)
+IMAGES = 26  # three batches of 8 an epoch
+EPOCHS = 4
+STEPS = 12
+SAVED_EVERY, LOGGED_EVERY = 5, 2
+KERNEL = "params/super_resolution/enc1/kernel"
+
+
+def stage_config():
+    config = small_config()
+    config.batch_size, config.log_every = 8, LOGGED_EVERY
+    config.checkpoint.every_steps, config.checkpoint.keep = SAVED_EVERY, 2
+    for stage in config.stages.values():
+        stage.epochs, stage.decay_epochs = EPOCHS, (2,)
+    config.stages[STAGE].init.super_resolution = ""
+    return config
+
+
+def example(n):
+    rng = np.random.default_rng(n)
+    height, width = IMAGE_SIZE
+    small = rng.integers(0, 256, (height // 2, width // 2, 3), np.uint8)
+    return {
+        "image": encode_png(small),
+        "target": encode_png(rng.integers(0, 256, (height, width, 3), np.uint8)),
+        "mask": b"",
+        "pid": PIDS[n % len(PIDS)],
+        "camid": n % 2,
+        "resolution": 0.5,
+        "name": f"{n}.png".encode(),
+    }
+
+
+DATA = Built(
+    dataset="pedestrians",
+    protocol_hash="0",
+    train_pids=PIDS,
+    width_max=IMAGE_SIZE[1],
+    splits={"train": RecordSource([example(n) for n in range(IMAGES)])},
+    path="",
+)
+
+
+class CompiledOnce(Parallel):
+    """Stages of one config may share a compiled step."""
+
+    step = None
+
+    def train_step(self, step):
+        self.step = self.step or super().train_step(step)
+        return self.step
+
+
+@pytest.fixture(scope="module")
+def devices():
+    return CompiledOnce("pmap")
+
+
+def train(workdir, parallel, *, config=None, stage=STAGE, log=MetricsWriter, **options):
+    with log(str(workdir)) as log, StopRequest() as stop:
+        train_stage(
+            config or stage_config(),
+            stage,
+            workdir=str(workdir),
+            data=DATA,
+            num_classes=len(PIDS),
+            parallel=parallel,
+            log=log,
+            stop=stop,
+            **options,
+        )
+
+
+def saved(workdir, stage=STAGE):
+    """Steps of the checkpoints, and everything that the last of them holds."""
+    with Checkpoints(str(workdir), stage) as checkpoints:
+        return checkpoints.steps, leaves(checkpoints.restore(abstract_state(stage)))
+
+
+@cache
+def abstract_state(stage):
+    return Parallel("pmap").abstract(initial_state(stage_config(), stage))
+
+
+def logged(workdir):
+    return [json.loads(line) for line in Path(workdir, "metrics.jsonl").read_text().splitlines()]
+
+
+def logged_steps(workdir):
+    return [record["step"] for record in logged(workdir)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, devices):
+    """The work directory of a run that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("whole")
+    train(workdir, devices)
+    return workdir
+
+
+def assert_same(workdir, other, stage=STAGE):
+    (steps, state), (_, expected) = saved(workdir, stage), saved(other, stage)
+    assert steps[-1] == STEPS
+    assert state.keys() == expected.keys()
+    for name in state:
+        np.testing.assert_array_equal(state[name], expected[name], err_msg=name)
+
+
+def test_runs_to_the_end(whole):
+    steps, state = saved(whole)
+    assert steps == [10, 12]
+    assert state["step"] == STEPS
+    assert is_finished(stage_config(), str(whole), STAGE, IMAGES)
+    assert not is_finished(stage_config(), str(whole), "rife", IMAGES)
+
+
+def test_log(whole):
+    records = logged(whole)
+    assert [record["step"] for record in records] == [2, 4, 6, 8, 10, 12]
+    for record in records:
+        assert record["stage"] == STAGE
+        assert record["epoch"] == record["step"] / 3
+        # The rate of the step itself: it drops behind step 6, when two epochs are complete.
+        rate = 0.05 if record["step"] <= 6 else 0.005
+        np.testing.assert_allclose(record["learning_rate"], rate, rtol=1e-6)
+        assert {"loss", "ffsr_loss", "gradient_norm"} <= set(record)
+        assert all(np.isfinite(record[name]) for name in ("loss", "gradient_norm"))
+
+
+def test_finished_stage_is_left_alone(whole, devices):
+    before = saved(whole), logged(whole)
+    train(whole, devices)
+    after = saved(whole), logged(whole)
+    assert before[1] == after[1]
+    jax.tree.map(np.testing.assert_array_equal, before[0], after[0])
+
+
+def test_speed_is_that_of_the_steps(whole, tmp_path, devices, monkeypatch):
+    # A batch takes a second to come, compilation and evaluation an hour.
+    clock = [0.0]
+    config = stage_config()
+    config.eval.every_epochs = 2
+    batches, step = loop.train_batches, devices.train_step(None)
+
+    def slow_batches(*args, **options):
+        for batch in batches(*args, **options):
+            clock[0] += 1
+            yield batch
+
+    def step_that_compiles(state, batch):
+        clock[0] += 3600 * (clock[0] == 1)
+        return step(state, batch)
+
+    def slow_evaluation(variables):
+        clock[0] += 3600
+        return {"rank1": 0.5}
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(loop, "train_batches", slow_batches)
+    monkeypatch.setattr(devices, "step", step_that_compiles)
+    train(tmp_path, devices, config=config, evaluate=slow_evaluation)
+    # After the checkpoint of step 5 no step but the sixth is left in its period.
+    speeds = {record["step"]: record["images_per_second"] for record in logged(tmp_path)}
+    assert speeds == {2: 8.0, 4: 8.0, 6: None, 8: 8.0, 10: 8.0, 12: 8.0}
+
+
+def test_seed_decides(whole, tmp_path, devices):
+    config = stage_config()
+    config.seed = 1
+    config.stages[STAGE].epochs = 1
+    train(tmp_path, devices, config=config)
+    assert logged(tmp_path)[0]["loss"] != logged(whole)[0]["loss"]
+
+
+class Crash(Exception):
+    """Of the machine, as it were."""
+
+
+class CrashingLog(MetricsWriter):
+    def write(self, record):
+        super().write(record)
+        if record["step"] == 6:  # known while step 8 runs
+            raise Crash
+
+
+class StoppingLog(MetricsWriter):
+    def write(self, record):
+        super().write(record)
+        if record["step"] == 4:  # while step 6 runs
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_crash_costs_nothing_but_time(whole, tmp_path, devices):
+    with pytest.raises(Crash):
+        train(tmp_path, devices, log=CrashingLog)
+    assert saved(tmp_path)[0] == [5]
+    assert logged_steps(tmp_path) == [2, 4, 6]
+    assert not is_finished(stage_config(), str(tmp_path), STAGE, IMAGES)
+    train(tmp_path, devices)
+    assert_same(tmp_path, whole)
+    assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
+
+
+def test_stopping_saves_and_going_on_is_the_same(whole, tmp_path, devices):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped, match="ffsr: stopped at step 6 of 12, saved"):
+        train(tmp_path, devices, log=StoppingLog)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert saved(tmp_path)[0] == [5, 6]
+    assert logged_steps(tmp_path) == [2, 4, 6]
+    train(tmp_path, devices)
+    assert_same(tmp_path, whole)
+    assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
+
+
+def test_stop_request_while_the_last_step_runs(whole, tmp_path, devices):
+    class LateLog(MetricsWriter):
+        def write(self, record):
+            super().write(record)
+            if record["step"] == 10:  # known while step 12 runs
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    config = stage_config()
+    config.checkpoint.every_steps = STEPS
+    train(tmp_path, devices, config=config, log=LateLog)  # it is finished: nothing to stop
+    assert_same(tmp_path, whole)
+
+
+def test_best_checkpoint(tmp_path, devices):
+    config = stage_config()
+    config.eval.every_epochs, config.checkpoint.keep = 1, 1
+    scores = iter([0.1, 0.7, 0.3, 0.2])
+    seen = []
+
+    def evaluate(variables):
+        seen.append(leaves(variables)[KERNEL].copy())
+        return {"rank1": next(scores), "mAP": 0.0}
+
+    train(tmp_path, devices, config=config, evaluate=evaluate)
+    assert len(seen) == EPOCHS
+    with Checkpoints(str(tmp_path), STAGE) as checkpoints:
+        assert checkpoints.steps == [6, 12]
+        assert checkpoints.best_step() == 6
+        for step, scored in ((6, seen[1]), (12, seen[3])):
+            variables = checkpoints.load_variables(step)
+            np.testing.assert_array_equal(leaves(variables)[KERNEL], scored)
+
+
+@pytest.mark.parametrize("logged_every", [2, 100])
+def test_loss_that_is_not_finite_keeps_what_was_good(tmp_path, logged_every, natural):
+    config = natural[0]
+    config.log_every = logged_every
+    # The rate rises to infinity in step 7, of which the loss of step 8 knows, before step 10 is saved.
+    with pytest.raises(UserError, match=r"config\.stages\.ffsr_pretrain: .* became (nan|inf)"):
+        train(tmp_path, natural[1], config=config, stage="ffsr_pretrain")
+    steps, state = saved(tmp_path, "ffsr_pretrain")
+    assert steps == [5]
+    assert all(np.isfinite(leaf).all() for leaf in state.values())
+
+
+@pytest.fixture(scope="module")
+def natural():
+    """A config whose rate becomes infinite, and devices: the stage on natural images, by shard_map."""
+    config = stage_config()
+    config.optim.decay_factor = 1e38
+    return config, CompiledOnce("shard_map")
+
+
+def test_identities_and_running_statistics_go_on_too(tmp_path):
+    # As above on a stage with batch norm, and what a later stage takes over from it.
+    devices, stage = CompiledOnce("pmap"), "baseline"
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(whole, devices, stage=stage)
+    with pytest.raises(Stopped):
+        train(stopped, devices, stage=stage, log=StoppingLog)
+    train(stopped, devices, stage=stage)
+    assert_same(stopped, whole, stage)
+    records = logged(whole)
+    assert all({"identity_loss", "accuracy"} <= record.keys() for record in records)
+
+    config = stage_config()
+    config.stages.rife = config.stages.baseline.copy_and_resolve_references()
+    config.stages.rife.init.extractor = stage
+    loaded = leaves(initial_variables(config, "rife", str(whole), len(PIDS)))
+    assert any(name.startswith("batch_stats") for name in loaded)
+    _, state = saved(whole, stage)
+    for name, leaf in loaded.items():
+        np.testing.assert_array_equal(leaf, state[name], err_msg=name)
+
+
+def test_stage_that_should_start_from_what_is_not_there(tmp_path):
+    config = stage_config()
+    config.stages[STAGE].init.super_resolution = "ffsr_pretrain"
+    with pytest.raises(UserError, match=r"checkpoints/ffsr_pretrain: .* train first"):
+        initial_variables(config, STAGE, str(tmp_path), len(PIDS))
+
+
+def test_number_of_steps():
+    config = stage_config()
+    assert num_steps(config, STAGE, 26) == (3, 12)
+    assert num_steps(config, STAGE, 24) == (3, 12)
+    assert num_steps(config, STAGE, 7) == (1, 4)  # fewer images than a batch still make an epoch
+
+
+class TestStopRequest:
+    def test_first_signal_asks_and_hands_the_second_back(self):
+        previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            with StopRequest() as stop:
+                assert not stop.at(1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                assert stop.at(2)
+                assert stop.at(3)
+                assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGTERM, previous)
+
+    def test_interrupt_is_one_too(self):
+        before = signal.getsignal(signal.SIGINT)
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.at(1)
+        assert signal.getsignal(signal.SIGINT) is before

@@ -1,0 +1,206 @@
+"""The train step of every stage: what it minimises, what it updates, and what it leaves alone."""
+
+import re
+from functools import cache
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tiny_training import (
+    IDENTITIES,
+    IMAGE_SIZE,
+    Step,
+    initial_state,
+    leaves,
+    one_step,
+    random_batch,
+    small_config,
+    step_function,
+)
+
+from rireid_jax.data.masks import gaussian_mask, released_mask
+from rireid_jax.models.ffsr import FFSR
+from rireid_jax.models.layers import BatchNorm
+from rireid_jax.models.network import DEVIATION, Network
+from rireid_jax.models.resnet import Head
+from rireid_jax.training.state import create_state
+from rireid_jax.training.step import make_train_step
+
+STAGES = ("ffsr_pretrain", "ffsr", "rife", "joint", "baseline")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_float64(float64):
+    """Of the whole module."""
+
+
+class Extractor(nn.Module):
+    """The least that has running statistics and all outputs."""
+
+    @nn.compact
+    def __call__(self, image, train):
+        x = BatchNorm(dtype=jnp.float64)(image, train)
+        feature, logits = Head(IDENTITIES, feature_dim=3, dtype=jnp.float64)(x, train)
+        return feature, logits, jnp.zeros((len(image), 0, 2))
+
+
+@cache
+def case_of(name):
+    """(the stage's config, its step): of a stage, or with one module frozen that no stage freezes."""
+    config = small_config("float64")
+    if name in STAGES:
+        return config.stages[name], one_step(config, name)
+    spec = config.stages.baseline
+    spec.super_resolution = "ffsr"
+    if name == "frozen_extractor":  # FFSR learns from the loss of what it cannot change
+        spec.train = ("super_resolution",)
+        return spec, one_step(config, "baseline")
+    network = Network(FFSR(0.0625, jnp.float64), Extractor())
+    before, optimizer = initial_state(config, "baseline", network), optax.sgd(0.1, momentum=0.9)
+    before = create_state(
+        {"params": before.params, "batch_stats": before.batch_stats}, optimizer, spec.train
+    )
+    step = jax.jit(make_train_step(config, "baseline", network, optimizer))
+    after, metrics = step(before, random_batch(0))
+    return spec, Step(before, after, {name: float(value) for name, value in metrics.items()})
+
+
+@pytest.fixture(params=[*STAGES, "frozen_ffsr", "frozen_extractor"])
+def case(request):
+    return case_of(request.param)
+
+
+def test_what_trains_moves_and_what_is_frozen_does_not(case):
+    spec, step = case
+    assert set(spec.train) <= set(step.before.params)
+    for module in step.before.params:
+        after = leaves(step.after.params[module])
+        for name, old in leaves(step.before.params[module]).items():
+            if module in spec.train:
+                assert (old != after[name]).any(), f"{module}/{name} did not move"
+                assert np.isfinite(after[name]).all()
+            else:
+                np.testing.assert_array_equal(old, after[name], err_msg=f"{module}/{name}")
+
+
+def test_gradients_reach_every_leaf(case):
+    # After one step momentum is the gradient plus the weight's decay, which is not what is looked for.
+    spec, step = case
+    momentum = leaves(step.after.opt_state)
+    for module in spec.train:
+        for name, old in leaves(step.before.params[module]).items():
+            (found,) = [
+                m for path, m in momentum.items() if path.endswith(f"trace/{module}/{name}")
+            ]
+            assert np.abs(found - 5e-4 * old).max() > 1e-12, f"{module}/{name}"
+
+
+def test_running_statistics_follow_what_trains(case):
+    spec, step = case
+    for module in step.before.batch_stats:
+        after = leaves(step.after.batch_stats[module])
+        for name, old in leaves(step.before.batch_stats[module]).items():
+            assert (old != after[name]).any() == (module in spec.train), f"{module}/{name}"
+
+
+def test_optimizer_holds_what_trains_alone(case):
+    spec, step = case
+    size = sum(
+        leaf.size for name in spec.train for leaf in jax.tree.leaves(step.before.params[name])
+    )
+    momentum = [leaf for path, leaf in leaves(step.after.opt_state).items() if "trace" in path]
+    assert sum(leaf.size for leaf in momentum) == size
+
+
+def test_structure_and_types_stay(case):
+    _, step = case
+    assert (int(step.before.step), int(step.after.step)) == (0, 1)
+    assert jax.tree.structure(step.before) == jax.tree.structure(step.after)
+    pairs = zip(jax.tree.leaves(step.before), jax.tree.leaves(step.after), strict=True)
+    assert all((old.shape, old.dtype) == (new.shape, new.dtype) for old, new in pairs)
+
+
+def test_loss_is_the_sum_of_its_parts(case):
+    spec, step = case
+    metrics = step.metrics
+    assert ("ffsr_loss" in metrics) == (spec.sr_weight > 0)
+    assert ("identity_loss" in metrics) == ("accuracy" in metrics) == (spec.alpha > 0)
+    assert ("resolution_loss" in metrics) == (spec.extractor == "rife")
+    rife = metrics.get("identity_loss", 0.0) + 0.1 * metrics.get("resolution_loss", 0.0)
+    loss = spec.sr_weight * metrics.get("ffsr_loss", 0.0) + spec.alpha * rife
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-12)
+    assert metrics["gradient_norm"] > 0
+
+
+def test_bfloat16_is_near_float64():
+    step, (_, exact) = one_step(small_config("bfloat16"), "ffsr"), case_of("ffsr")
+    relative = abs(step.metrics["loss"] / exact.metrics["loss"] - 1)
+    assert 0 < relative < 0.01  # 0 would be float64 again
+    old, new, best = (leaves(s.params) for s in (step.before, step.after, exact.after))
+    moved = np.concatenate([(new[name] - old[name]).ravel() for name in new])
+    wanted = np.concatenate([(best[name] - old[name]).ravel() for name in new])
+    assert moved @ wanted > 0.99 * np.linalg.norm(moved) * np.linalg.norm(wanted)
+
+
+def test_bfloat16_is_of_activations_alone():
+    config = small_config("bfloat16")
+    before = initial_state(config, "joint")
+    step = step_function(config, "joint")
+    jaxpr, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(before, random_batch(0))
+    floats = {leaf.dtype for leaf in jax.tree.leaves((before, after, metrics))}
+    assert floats - {jnp.dtype(jnp.int32)} == {jnp.dtype(jnp.float32)}
+    assert re.search(r"bf16\[.*\] = conv_general_dilated", str(jaxpr))
+
+
+class Brighten(nn.Module):
+    """The least that restores: adds one number to every pixel."""
+
+    @nn.compact
+    def __call__(self, image):
+        return image + self.param("by", nn.initializers.zeros, (), jnp.float64)
+
+
+def brighten(mask, batch):
+    """(metrics, gradient with respect to the number) of a step from the bilinear image as it is."""
+    config = small_config("float64")
+    config.stages.ffsr.mask = mask
+    config.loss.mask_sigma = (1 / 4, 1 / 2)
+    network, optimizer = Network(Brighten(), None), optax.sgd(1.0)
+    variables = {"params": {"super_resolution": {"by": jnp.zeros(())}}, "batch_stats": {}}
+    state = create_state(variables, optimizer, ("super_resolution",))
+    state, metrics = jax.jit(make_train_step(config, "ffsr", network, optimizer))(state, batch)
+    return metrics, -float(state.params["super_resolution"]["by"])
+
+
+@pytest.mark.parametrize("mask", ["none", "gaussian", "segmentation", "released", "released_fixed"])
+def test_masked_error_of_the_bilinear_image(mask):
+    batch = random_batch(1)
+    weights = {
+        "none": np.ones((1, *IMAGE_SIZE)),
+        "gaussian": gaussian_mask(*IMAGE_SIZE, (1 / 4, 1 / 2))[None],
+        "segmentation": batch["mask"] / 255,
+        "released": released_mask(*IMAGE_SIZE, index_bug=True)[None],
+        "released_fixed": released_mask(*IMAGE_SIZE, index_bug=False)[None],
+    }[mask]
+    valid = batch["has_target"] > 0
+    assert 0 < valid.sum() < len(valid)
+    error = (batch["image"].astype(np.float64) - batch["target"]) / 255 / DEVIATION
+    loss = (weights[..., None] ** 2 * error**2).mean((1, 2, 3))[valid].mean()
+    gradient = (weights[..., None] ** 2 * 2 * error).mean((1, 2, 3))[valid].mean()
+
+    metrics, found = brighten(mask, batch)
+    np.testing.assert_allclose(metrics["ffsr_loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    np.testing.assert_allclose(found, gradient, rtol=1e-4)
+    np.testing.assert_allclose(metrics["gradient_norm"], abs(gradient), rtol=1e-4)
+
+
+@pytest.mark.parametrize("nothing", ["mask", "has_target"])
+def test_nothing_to_restore_is_no_loss(nothing):
+    batch = random_batch(0)
+    batch[nothing] = np.zeros_like(batch[nothing])
+    metrics, gradient = brighten("segmentation", batch)
+    assert metrics["loss"] == metrics["gradient_norm"] == gradient == 0
