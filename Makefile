@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean
+.PHONY: train test lint format clean parity differences golden embedded
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -19,6 +19,24 @@ lint: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+parity: .venv/dev  ## Measures docs/parity.md.
+	PYTHONPATH=tests $(BIN)/python -m parity.table
+
+differences: .venv/dev  ## Computes the numbers of docs/paper-vs-released-code.md.
+	PYTHONPATH=tests $(BIN)/python -m parity.differences
+
+SEEDS ?= 0 1 2
+EMBEDDED := $(SEEDS:%=runs/embedded-seed%)
+embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
+	for seed in $(SEEDS); do \
+		$(BIN)/python -m rireid_jax.main --config configs/joint.py --config.seed=$$seed \
+			--workdir runs/embedded-seed$$seed || exit; \
+	done
+	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md
+
+golden: .venv/dev  ## Computes tests/parity/golden with PyTorch.
+	PYTHONPATH=tests $(BIN)/python -m parity.make_golden
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
