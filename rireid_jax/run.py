@@ -26,14 +26,13 @@ from rireid_jax.report.figures import RankedList, ranked_figure, restoration_fig
 from rireid_jax.report.tables import aligned, results_table
 from rireid_jax.report.writer import MetricsWriter, jsonable, write_whole
 from rireid_jax.training.checkpoint import Checkpoints
-from rireid_jax.training.loop import is_finished, num_steps, train_stage
+from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.stop import StopRequest
-from rireid_jax.workdir import claim, locked
+from rireid_jax.workdir import claim, locked, read_config
 
 logger = logging.getLogger(__name__)
 
-MODES = ("train", "evaluate", "build")
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 _FIGURE_IMAGES = 8  # columns of restored.png
 _FIGURE_QUERIES = 4  # ranked lists of each system in ranked.png
@@ -62,20 +61,25 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     started = time.monotonic()
     parallel = Parallel(config.parallel)
     parallel.check_batch_size("batch_size", config.batch_size)
+    parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
+    if mode == "evaluate":
+        read_config(workdir)  # refuses a folder without a run before it makes one
     with locked(workdir):
         claim(workdir, config)
         data = {"": _build(config, config.dataset)}
-        print(_complexity(config, len(data[""].train_pids)))
+        print(_complexity(config, len(data[""].train_pids)), flush=True)
         if mode == "train":
             _train(config, workdir, data, parallel)
-        evaluations = _evaluate(config, workdir, data[""], parallel)
-        results = _results(config, data[""], evaluations, time.monotonic() - started)
+        evaluations, step = _evaluate(config, workdir, data[""], parallel)
+        results = _results(config, data[""], evaluations, step, time.monotonic() - started)
         path = epath.Path(workdir) / "results.json"
         write_whole(path, json.dumps(jsonable(results), indent=2) + "\n")
         table = results_table({name: e.metrics for name, e in evaluations.items()})
         write_whole(epath.Path(workdir) / "results.txt", table + "\n")
         _draw(config, workdir, data[""], evaluations)
-    print(f"\n{table}\n\nprotocol {results['protocol_hash']}; more in {path.parent}")
+    print(
+        f"\n{table}\n\nprotocol {results['protocol_hash']}; figures in {path}, pictures beside it"
+    )
 
 
 def _needed_datasets(config: ConfigDict) -> list[str]:
@@ -102,7 +106,7 @@ def _complexity(config: ConfigDict, num_classes: int) -> str:
         variables = jax.eval_shape(network.init, jax.random.key(0), image)
         macs = count_macs(network.apply, variables, image)
         spec = config.stages[stage]
-        name = f"{spec.super_resolution} + {spec.extractor}"
+        name = " + ".join(m for m in (spec.super_resolution, spec.extractor) if m != "none")
         parameters = count_parameters(variables["params"])
         rows.append([stage, name, f"{parameters:,}", f"{macs / 1e9:.4f}"])
     return aligned(rows)
@@ -110,6 +114,7 @@ def _complexity(config: ConfigDict, num_classes: int) -> str:
 
 def _train(config: ConfigDict, workdir: str, data: dict[str, Built], parallel: Parallel) -> None:
     num_classes = len(data[""].train_pids)
+    check_backbone(config, workdir, num_classes)
     with MetricsWriter(workdir) as log, StopRequest() as stop:
         for stage in config.run:
             name = config.stages[stage].dataset
@@ -118,6 +123,11 @@ def _train(config: ConfigDict, workdir: str, data: dict[str, Built], parallel: P
             if is_finished(config, workdir, stage, len(data[name].splits["train"])):
                 logger.info("%s: finished before", stage)
                 continue
+            steps = num_steps(config, stage, len(data[name].splits["train"]))[1]
+            logger.info(
+                "%s: %d steps of %d images; the first one compiles, which takes a while",
+                *(stage, steps, config.batch_size),
+            )
             scorer = None
             if config.eval.every_epochs and config.stages[stage].extractor != "none":
                 embedder = Embedder(config, stage, num_classes, parallel)
@@ -141,20 +151,32 @@ def _train(config: ConfigDict, workdir: str, data: dict[str, Built], parallel: P
 
 def _evaluate(
     config: ConfigDict, workdir: str, data: Built, parallel: Parallel
-) -> dict[str, Evaluation]:
-    """Scores the final stage, and the baseline if there is one."""
-    evaluations = {}
+) -> tuple[dict[str, Evaluation], int]:
+    """Scores the final stage, and the baseline if there is one.
+
+    Returns:
+      Evaluations by stage, and the step of the final stage's checkpoint.
+    """
+    checkpoint = {}
     for stage in (final_stage(config), config.baseline):
         if stage:
-            embedder = Embedder(config, stage, len(data.train_pids), parallel)
             with Checkpoints(workdir, stage) as checkpoints:
-                variables = checkpoints.load_variables()
-            evaluations[stage] = evaluate(config, embedder, variables, data)
-    return evaluations
+                checkpoint[stage] = checkpoints.load_variables(), checkpoints.steps[-1]
+    evaluations = {}
+    for stage, (variables, step) in checkpoint.items():
+        counts = [len(data.splits[split]) for split in ("query", "gallery")]
+        logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
+        embedder = Embedder(config, stage, len(data.train_pids), parallel)
+        evaluations[stage] = evaluate(config, embedder, variables, data)
+    return evaluations, checkpoint[final_stage(config)][1]
 
 
 def _results(
-    config: ConfigDict, data: Built, evaluations: dict[str, Evaluation], seconds: float
+    config: ConfigDict,
+    data: Built,
+    evaluations: dict[str, Evaluation],
+    step: int,
+    seconds: float,
 ) -> dict[str, Any]:
     stage = final_stage(config)
     baseline = evaluations.get(config.baseline)
@@ -164,7 +186,7 @@ def _results(
         **evaluations[stage].metrics,
         "baseline": baseline.metrics if baseline else None,
         "stage": stage,
-        "step": num_steps(config, stage, len(data.splits["train"]))[1],
+        "step": step,
         "seconds": seconds,
         "config": config.to_dict(),
         "versions": {

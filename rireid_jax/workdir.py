@@ -33,13 +33,19 @@ def locked(workdir: str) -> Iterator[None]:
     """Holds a local folder for this process; it is free again when the process ends, however it does.
 
     Raises:
-      UserError: another run holds it.
+      UserError: another run holds it, or it cannot be written to.
     """
     if "://" in workdir:  # object stores have no locks; Orbax's commits are atomic there
         yield
         return
-    os.makedirs(workdir, exist_ok=True)
-    with open(os.path.join(workdir, ".lock"), "a+") as file:
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        lock = open(os.path.join(workdir, ".lock"), "a+")  # noqa: SIM115 closed below
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"--workdir {workdir}: {error.strerror}, expected a folder to write to"
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -57,12 +63,14 @@ def locked(workdir: str) -> Iterator[None]:
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
+    A folder in which nothing has been trained yet counts as new.
+
     Raises:
       UserError: the folder belongs to another config; the fields that differ are named.
     """
     path = epath.Path(workdir) / "config.json"
     ours = jsonable(config.to_dict())
-    if path.exists():
+    if path.exists() and _has_checkpoints(workdir):
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
@@ -78,16 +86,26 @@ def claim(workdir: str, config: ConfigDict) -> None:
     write_whole(path, json.dumps(ours, indent=2) + "\n")
 
 
+def _has_checkpoints(workdir: str) -> bool:
+    folder = epath.Path(workdir) / "checkpoints"
+    return folder.exists() and any(
+        step.name.isdigit() for stage in folder.iterdir() for step in stage.iterdir()
+    )
+
+
 def read_config(workdir: str) -> ConfigDict:
     """The config of a work directory.
 
     Raises:
-      UserError: the folder holds no run.
+      UserError: the folder holds no run, or its config cannot be read.
     """
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir}: found no config.json, expected the work directory of a run")
-    return ConfigDict(_tuples(json.loads(path.read_text())))
+    try:
+        return ConfigDict(_tuples(json.loads(path.read_text())))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: found no JSON ({error}), expected a run's config") from error
 
 
 def _tuples(value: Any) -> Any:

@@ -16,7 +16,7 @@ _CELL_HEIGHT = 128  # pixels at which an image is shown
 _GAP = 6  # pixels between images
 _FONT_SIZE = 13
 
-Picture = UInt8[np.ndarray, "H W 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]  # every one of its own size
 
 
 def restoration_figure(

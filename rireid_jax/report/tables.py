@@ -3,40 +3,52 @@
 from typing import Any
 
 _RATE_COLUMNS = (("Rank-1", "rank1"), ("Rank-5", "rank5"), ("mAP", "mAP"), ("mINP", "mINP"))
+_UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its width / the greatest width."
 
 
 def results_table(rows: dict[str, dict[str, Any]]) -> str:
-    """Systems as rows; rates in percent, in total and by bin of the query resolution r, and PSNR in dB.
+    """Systems as rows; rates in total and by bin of the query resolution r, PSNR of restored images.
 
     Args:
       rows: {system: metrics as in `results.json`}.
     """
     first = next(iter(rows.values()))
     header = ["system", *(title for title, _ in _RATE_COLUMNS)]
-    header += [
-        f"Rank-1, r in ({b['low']:.2f}, {b['high']:.2f}]" for b in first.get("by_resolution") or []
-    ]
-    header += ["PSNR", "PSNR foreground"]
+    header += [f"Rank-1\nr {b['low']:.2f}-{b['high']:.2f}" for b in first["by_resolution"]]
+    header += ["PSNR\nimage", "PSNR\nforeground"]
     lines = [header]
     for system, metrics in rows.items():
         line = [system, *(_percent(metrics[key]) for _, key in _RATE_COLUMNS)]
-        line += [_percent(b["rank1"]) for b in metrics.get("by_resolution") or []]
+        line += [_percent(b["rank1"]) for b in metrics["by_resolution"]]
         restoration = metrics["restoration"]
         line += [_decibel(restoration["psnr"]), _decibel(restoration["psnr_foreground"])]
         lines.append(line)
-    return aligned(lines)
+    if all(m["restoration"]["psnr"] != m["restoration"]["psnr_bilinear"] for m in rows.values()):
+        # Nobody leaves the images as they are, so say what that would give.
+        bilinear = [first["restoration"][f"psnr{part}_bilinear"] for part in ("", "_foreground")]
+        lines.append(["bilinear", *["-"] * (len(header) - 3), *map(_decibel, bilinear)])
+    return f"{aligned(lines)}\n{_UNITS}"
 
 
 def aligned(rows: list[list[str]]) -> str:
-    """Columns of text under their titles, the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    text = []
-    for row in rows:
+    """Columns of text under their titles, the first to the left, the others to the right.
+
+    Args:
+      rows: the titles, which may have several lines, then the table's rows; all of one length.
+    """
+    titles = [title.split("\n") for title in rows[0]]
+    height = max(map(len, titles))
+    # Titles of fewer lines stand at the bottom.
+    titles = [[""] * (height - len(title)) + title for title in titles]
+    header = [list(line) for line in zip(*titles, strict=True)]
+    body = rows[1:]
+    widths = [max(map(len, column)) for column in zip(*header, *body, strict=True)]
+    lines = []
+    for row in [*header, ["-" * width for width in widths], *body]:
         cells = [row[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        text.append("  ".join(cells).rstrip())
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(text)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def _percent(rate: float | None) -> str:

@@ -1,33 +1,58 @@
 """A run's metrics, as JSON lines and as TensorBoard events."""
 
+import contextlib
 import json
 import math
+import time
 from typing import Any
 
 from etils import epath
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import directory_check
+from tensorboardX.summary import scalar
+
+_FLUSH_SECONDS = 30  # at most, between what is measured and what TensorBoard can see
 
 
 class MetricsWriter:
-    """Appends to `WORKDIR/metrics.jsonl` and `WORKDIR/tensorboard`. A context manager."""
+    """Appends to `WORKDIR/metrics.jsonl` and `WORKDIR/tensorboard`. A context manager.
+
+    Events are written in the caller's thread: tensorboardX's SummaryWriter writes them in one of its own,
+    and waits for ever when that ends on a full disk.
+    """
 
     def __init__(self, workdir: str):
         self._path = epath.Path(workdir) / "metrics.jsonl"
-        self._board = SummaryWriter(str(epath.Path(workdir) / "tensorboard"))
+        folder = str(epath.Path(workdir) / "tensorboard")
+        directory_check(folder)  # creates it
+        self._events = EventsWriter(f"{folder}/events")
+        self._flushed = time.monotonic()
 
     def __enter__(self) -> "MetricsWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._board.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # The error under way says more than one that follows from it.
+        with contextlib.suppress(*(() if kind is None else (OSError,))):
+            self._events.close()
 
     def write(self, record: dict[str, Any]) -> None:
-        """Adds one JSON object; its numbers go to TensorBoard as `STAGE/NAME` at `step`."""
+        """Adds one JSON object; its numbers go to TensorBoard as `STAGE/NAME` at `step`.
+
+        Raises:
+          OSError: the disk is full.
+        """
         with self._path.open("a") as file:
             file.write(json.dumps(jsonable(record)) + "\n")
         for name, value in record.items():
             if isinstance(value, float):
-                self._board.add_scalar(f"{record['stage']}/{name}", value, record["step"])
+                summary = scalar(f"{record['stage']}/{name}", value)
+                event = Event(wall_time=time.time(), step=record["step"], summary=summary)
+                self._events.write_event(event)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._events.flush()
+            self._flushed = time.monotonic()
 
     def rewind(self, stage: str, step: int) -> None:
         """Drops what the stage logged after `step`: a resumed run logs it again.

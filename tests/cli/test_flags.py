@@ -1,0 +1,144 @@
+"""Mistakes on the command line: one line, exit status 2, and at once."""
+
+import subprocess
+import sys
+
+import pytest
+from command import ROOT, environment, only_line, run
+
+CONFIG = "--config=configs/joint.py"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "--config: not given, expected a file such as configs/joint.py"),
+        (["--workdir=x"], "--config: not given"),
+        (["--config.seed=1"], "--config: not given"),
+        (["--config"], "--config"),
+        (["--config=nosuch.py"], "--config: found no file nosuch.py"),
+        (["--config", "nosuch.py", "--config.seed=1"], "--config: found no file nosuch.py"),
+        (["--config=configs"], "--config: found configs, expected a Python file"),
+        (["--config=pyproject.toml"], "--config: found pyproject.toml, expected a Python file"),
+        (["--config=configs/joint.py:NOSUCH"], "found 'NOSUCH', expected one of pedestrians, "),
+        ([CONFIG, "--nosuch=1"], "--nosuch: found an unknown flag, expected --config, "),
+        ([CONFIG, "--wrokdir=x"], "--wrokdir: found an unknown flag, expected --workdir"),
+        ([CONFIG, "--mode=trian"], "--mode: found 'trian', expected one of train, evaluate, build"),
+        ([CONFIG, "train"], "found 'train', expected flags only"),
+        (["configs/joint.py"], "found 'configs/joint.py', expected flags only"),
+        ([CONFIG, "--workdir"], "--workdir"),
+        (["--config.seed=1", CONFIG], "--config.seed=1"),
+        # Unknown fields.
+        (
+            [CONFIG, "--config.optim.momentun=0.5"],
+            "--config.optim.momentun: found an unknown field, expected --config.optim.momentum",
+        ),
+        ([CONFIG, "--config.momentum=1"], "expected --config.optim.momentum"),
+        ([CONFIG, "--config.epochs=1"], ".epochs or --config.stages."),
+        ([CONFIG, "--config.zzz=1"], "expected a field of config: baseline, batch_size, "),
+        ([CONFIG, "--config.optim.zzz=1"], "a field of config.optim: decay_factor, momentum"),
+        ([CONFIG, "--config.seed.zzz=1"], "--config.seed.zzz: found an unknown field"),
+        ([CONFIG, "--config.zzz=1", "--config.yyy=2"], "--config.yyy: found an unknown field"),
+        # Wrong types.
+        ([CONFIG, "--config.batch_size=abc"], "--config.batch_size: found 'abc', expected an int"),
+        ([CONFIG, "--config.batch_size=1.5"], "--config.batch_size: found '1.5', expected an int"),
+        ([CONFIG, "--config.batch_size=a: b=c"], "found 'a: b=c', expected an integer"),
+        ([CONFIG, "--config.loss.beta=x"], "--config.loss.beta: found 'x', expected a number"),
+        ([CONFIG, "--config.model.stage_sizes=(1,"], "found '(1,', expected a tuple such as"),
+        ([CONFIG, "--config.data=3"], "--config.data: found '3', expected one of its fields"),
+        ([CONFIG, "--config.data.flip"], "--config.data.flip"),
+        (
+            ["--config=configs/joint.py:folder", "--config.data.recipe.degrade=maybe"],
+            "--config.data.recipe.degrade: found 'maybe', expected true or false",
+        ),
+        # Wrong values.
+        (
+            [CONFIG, "--config.data.image_size=64"],
+            "config.data.image_size: found (64,), expected (height, width), two positive multiples",
+        ),
+        ([CONFIG, "--config.data={'dir': 'x'}"], "config.data.raw_dir: found no such field"),
+        (
+            [CONFIG, "--config.dataset=folder"],
+            "choose the data set behind the config file, as in --config configs/joint.py:folder",
+        ),
+    ],
+)
+def test_mistakes(flags, expected):
+    assert expected in only_line(run(*flags))
+
+
+def test_all_wrong_values_are_named_at_once():
+    flags = ("--config.batch_size=-3", "--config.dtype=float16", "--config.loss.beta=nan")
+    line = only_line(run(CONFIG, *flags))
+    assert "config.batch_size: found -3, expected a number above 0" in line
+    assert "config.dtype: found 'float16', expected one of 'float32', 'bfloat16'" in line
+    assert "config.loss.beta: found nan, expected a number of at least 0" in line
+
+
+def test_mistakes_do_not_wait_for_jax():
+    """Nor for what imports it: that takes seconds."""
+    result = subprocess.run(
+        [
+            *(sys.executable, "-X", "importtime", "-m", "rireid_jax.main"),
+            *(CONFIG, "--config.batch_size=-3"),
+        ],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 2
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "rireid_jax.config" in imported
+    assert not imported & {"jax", "flax", "orbax", "tensorflow_datasets", "numpy"}
+
+
+def test_mistakes_leave_nothing_behind(tmp_path):
+    workdir = tmp_path / "run"
+    only_line(run(CONFIG, f"--workdir={workdir}", "--config.batch_size=0"))
+    assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "last"),
+    [
+        ("def get_config(dataset='x'):\n    return {}['y']\n", "KeyError: 'y'"),
+        ("def get_config(dataset='x'):\n    raise ValueError('two\\nlines')\n", "lines"),
+        ("def get_config(dataset='x'):\n    open('/nosuch')\n", "'/nosuch'"),
+        ("def get_config(dataset='x'):\n    nosuch\n", "name 'nosuch' is not defined"),
+        ("def get_config(dataset='x'\n", "SyntaxError: '(' was never closed"),
+    ],
+)
+@pytest.mark.parametrize("dataset", ["", ":folder"])
+def test_a_bug_in_a_config_file_gives_a_traceback(tmp_path, content, last, dataset):
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    result = run(f"--config={path}{dataset}", "--config.seed=1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback")
+    assert str(path) in result.stderr
+    assert result.stderr.rstrip().endswith(last)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "defines no get_config"),
+        ("def get_config(): pass", "takes 0 positional arguments but 1 was given"),
+        ("def get_config(dataset): pass", "returned no ConfigDict"),
+        (
+            "from rireid_jax.config import base_config\n"
+            "def get_config(dataset):\n"
+            "    config = base_config(dataset)\n"
+            "    config.run = ('rife',)\n"
+            "    config.optim.momentun = 0.5\n"
+            "    return config\n",
+            "config.optim.momentun: found an unknown field, expected one of ",
+        ),
+    ],
+)
+def test_a_config_file_that_is_no_config(tmp_path, content, expected):
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    assert expected in only_line(run(f"--config={path}:folder"))

@@ -1,0 +1,98 @@
+"""Which config a work directory belongs to."""
+
+import pytest
+
+from rireid_jax.config import base_config
+from rireid_jax.errors import UserError
+from rireid_jax.workdir import claim, read_config
+
+
+def config():
+    config = base_config("pedestrians")
+    config.run = ("rife", "baseline")
+    config.baseline = "baseline"
+    return config
+
+
+def train_something(workdir):
+    (workdir / "checkpoints" / "rife" / "20").mkdir(parents=True)
+
+
+def test_config_survives_the_round_trip(tmp_path):
+    claim(str(tmp_path), config())
+    assert read_config(str(tmp_path)).to_dict() == config().to_dict()
+    train_something(tmp_path)
+    claim(str(tmp_path), config())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", 1),
+        ("data.image_size", (128, 64)),
+        ("data.recipe.seed", 1),
+        ("stages.rife.epochs", 99),
+        ("model.width", 1.0),
+    ],
+)
+def test_what_the_numbers_depend_on_must_not_change(tmp_path, field, value):
+    claim(str(tmp_path), config())
+    train_something(tmp_path)
+    other = config()
+    other.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=rf"config\.{field} is .* here and .* there"):
+        claim(str(tmp_path), other)
+    assert read_config(str(tmp_path)).to_dict() == config().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.dir", "elsewhere"),
+        ("data.raw_dir", "elsewhere"),
+        ("data.workers", 2),
+        ("parallel", "shard_map"),
+        ("eval.batch_size", 64),
+        ("checkpoint.every_steps", 7),
+        ("log_every", 1),
+        ("run", ("rife",)),
+        ("baseline", ""),
+    ],
+)
+def test_what_they_do_not_depend_on_may(tmp_path, field, value):
+    claim(str(tmp_path), config())
+    train_something(tmp_path)
+    other = config()
+    other.update_from_flattened_dict({field: value})
+    claim(str(tmp_path), other)
+    assert read_config(str(tmp_path)).to_dict() == other.to_dict()
+
+
+def test_only_a_few_differences_are_shown(tmp_path):
+    claim(str(tmp_path), config())
+    train_something(tmp_path)
+    other = base_config("vr_market1501")
+    with pytest.raises(UserError) as raised:
+        claim(str(tmp_path), other)
+    assert str(raised.value).count(" here and ") == 5
+    assert str(raised.value).endswith("; ...")
+
+
+def test_a_folder_without_checkpoints_is_free(tmp_path):
+    """A run that fails before it trains must not bind the folder to its mistakes."""
+    claim(str(tmp_path), config())
+    other = config()
+    other.seed = 1
+    claim(str(tmp_path), other)
+    assert read_config(str(tmp_path)).seed == 1
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(UserError, match=r"found no config\.json, expected the work directory"):
+        read_config(str(tmp_path))
+
+
+def test_damaged_config(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json: found no JSON .*, expected a run's config"):
+        read_config(str(tmp_path))

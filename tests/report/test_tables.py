@@ -1,0 +1,54 @@
+"""The tables that a run prints."""
+
+from rireid_jax.report.tables import aligned, results_table
+
+
+def metrics(rank1, psnr, bins=((0.0, 0.5, 0.125), (0.5, 1.0, None))):
+    return {
+        **dict.fromkeys(("rank1", "rank5", "mAP", "mINP"), rank1),
+        "by_resolution": [{"low": low, "high": high, "rank1": r} for low, high, r in bins],
+        "restoration": {
+            "psnr": psnr,
+            "psnr_bilinear": 20.0,
+            "psnr_foreground": None,
+            "psnr_foreground_bilinear": None,
+        },
+    }
+
+
+def test_aligned():
+    rows = [["name", "a\nlong", "b"], ["x", "1", "22.5"], ["longer", "12345", "-"]]
+    assert aligned(rows).split("\n") == [
+        "            a",
+        "name     long     b",
+        "------  -----  ----",
+        "x           1  22.5",
+        "longer  12345     -",
+    ]
+
+
+def test_results_table():
+    table = results_table({"joint": metrics(0.6694, 21.346), "baseline": metrics(0.5, 20.0)})
+    lines = table.split("\n")
+    titles = "system Rank-1 Rank-5 mAP mINP r 0.00-0.50 r 0.50-1.00 image foreground"
+    assert [" ".join(line.split()) for line in lines[:2]] == ["Rank-1 Rank-1 PSNR PSNR", titles]
+    assert [line.split() for line in lines[3:5]] == [
+        ["joint", "66.9", "66.9", "66.9", "66.9", "12.5", "-", "21.35", "-"],
+        ["baseline", "50.0", "50.0", "50.0", "50.0", "12.5", "-", "20.00", "-"],
+    ]
+    assert lines[5].startswith("Rates in percent, PSNR in dB")
+    assert len(lines) == 6
+
+
+def test_bilinear_images_are_a_row_where_no_system_has_them():
+    table = results_table({"ffsr": metrics(None, 21.0, bins=())})
+    assert [line.split() for line in table.split("\n")[3:5]] == [
+        ["ffsr", "-", "-", "-", "-", "21.00", "-"],
+        ["bilinear", "-", "-", "-", "-", "20.00", "-"],
+    ]
+
+
+def test_no_row_of_bilinear_images_where_nothing_is_known_of_them():
+    unknown = metrics(0.5, None, bins=())
+    unknown["restoration"]["psnr_bilinear"] = None
+    assert "bilinear" not in results_table({"joint": unknown})
