@@ -1,5 +1,6 @@
 """What a user imports: a trained network as a function of images."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,10 @@ from rireid_jax.errors import UserError
 from rireid_jax.models.network import Network, create_network, denormalise, infer, normalise
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.parallel import Parallel
+from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
 from rireid_jax.workdir import read_config
+
+logger = logging.getLogger(__name__)
 
 Images = Sequence[str | Path | Image.Image | np.ndarray]
 
@@ -51,8 +55,8 @@ class Extractor:
         devices = self._parallel.num_devices
         self._batch_size = -(-batch_size // devices) * devices
 
-        def predict(variables: Any, image: jax.Array) -> dict[str, jax.Array | None]:
-            outputs = infer(network, variables, normalise(image["image"]))
+        def predict(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array | None]:
+            outputs = infer(network, variables, normalise(batch["image"]))
             restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
             return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
 
@@ -102,6 +106,42 @@ class Extractor:
         network = create_network(config, stage, num_classes(variables))
         return cls(network, variables, tuple(config.data.image_size), batch_size)
 
+    @classmethod
+    def from_torch(
+        cls,
+        path: str | Path,
+        variant: str,
+        *,
+        image_size: tuple[int, int] = (256, 128),
+        batch_size: int = 64,
+    ) -> "Extractor":
+        """Loads weights that were trained in PyTorch; `weights` says which names they must have.
+
+        Args:
+          path: `.pth` (any file of `torch.save`) or `.safetensors`.
+          variant: "released", a checkpoint of the paper's authors' code, with features of 2048 dimensions; or
+            "resnet50", one of torchvision, torchreid or fast-reid, whose feature is the pooled map.
+          image_size: (height, width) of the network's input.
+          batch_size: most images on the devices at once.
+
+        Raises:
+          UserError: the file cannot be read, holds anything else than tensors, or lacks one.
+        """
+        loaders = {"released": load_released, "resnet50": load_resnet50}
+        if variant not in loaders:
+            raise UserError(f"variant: found {variant!r}, expected one of {', '.join(loaders)}")
+        network, variables, report = loaders[variant](path)
+        (logger.warning if report.unexpected else logger.info)("%s: %s", path, report)
+        return cls(network, variables, image_size, batch_size)
+
+    def to_torch(self, path: str | Path) -> None:
+        """Saves the network's weights as a PyTorch `state_dict`, under the names of `weights.names.table`.
+
+        Args:
+          path: `.safetensors`, or any other name for `torch.save`.
+        """
+        write_state_dict(path, to_state_dict(jax.device_get(self._variables), self._network))
+
     def extract(self, images: Images) -> Float[np.ndarray, "N D"]:
         """Features to compare by Euclidean distance, float32.
 
@@ -136,7 +176,7 @@ class Extractor:
         parts = [part[output][:count] for part, count in self._outputs(images)]
         if parts:
             return np.concatenate(parts)
-        empty = np.zeros((1, *self.image_size, 3), np.uint8)
+        empty = np.zeros((self._parallel.num_devices, *self.image_size, 3), np.uint8)
         outputs = jax.eval_shape(self._predict, self._variables, {"image": empty})
         return np.zeros((0, *outputs[output].shape[1:]), outputs[output].dtype)
 

@@ -57,25 +57,30 @@ class FFSRPaper(nn.Module):
 
 
 class FFSRReleased(nn.Module):
-    """The 15-layer network of the authors' code, under its layer names; 1,052,803 parameters."""
+    """The 15-layer network of the authors' code, under its layer names; 1,052,803 parameters.
 
-    def __init__(self) -> None:
+    Args:
+      width: multiplier of every hidden width; 1.0 is theirs.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
         super().__init__()
-        self.conv0 = nn.Conv2d(3, 64, 2, stride=2)
-        self.conv1 = nn.Conv2d(64, 64, 5, padding=2)
-        self.conv12 = nn.Conv2d(64, 128, 2, stride=2)
-        self.conv2 = nn.Conv2d(128, 256, 3, padding=1)
-        self.conv3 = nn.Conv2d(256, 64, 1)
-        self.conv34 = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv4 = nn.Conv2d(64, 256, 1)
-        self.conv5 = nn.Conv2d(256, 64, 1)
-        self.conv56 = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv6 = nn.Conv2d(64, 256, 1)
-        self.dconv1 = nn.ConvTranspose2d(256, 256, 2, stride=2)
-        self.conv9 = nn.Conv2d(256, 64, 3, padding=1)
-        self.dconv2 = nn.ConvTranspose2d(128, 64, 2, stride=2)
-        self.conv10 = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv11 = nn.Conv2d(64, 3, 3, padding=1)
+        base, middle, wide = (scaled(n, width) for n in (64, 128, 256))
+        self.conv0 = nn.Conv2d(3, base, 2, stride=2)
+        self.conv1 = nn.Conv2d(base, base, 5, padding=2)
+        self.conv12 = nn.Conv2d(base, middle, 2, stride=2)
+        self.conv2 = nn.Conv2d(middle, wide, 3, padding=1)
+        self.conv3 = nn.Conv2d(wide, base, 1)
+        self.conv34 = nn.Conv2d(base, base, 3, padding=1)
+        self.conv4 = nn.Conv2d(base, wide, 1)
+        self.conv5 = nn.Conv2d(wide, base, 1)
+        self.conv56 = nn.Conv2d(base, base, 3, padding=1)
+        self.conv6 = nn.Conv2d(base, wide, 1)
+        self.dconv1 = nn.ConvTranspose2d(wide, wide, 2, stride=2)
+        self.conv9 = nn.Conv2d(wide, base, 3, padding=1)
+        self.dconv2 = nn.ConvTranspose2d(2 * base, base, 2, stride=2)
+        self.conv10 = nn.Conv2d(base, base, 3, padding=1)
+        self.conv11 = nn.Conv2d(base, 3, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
         half = F.relu(self.conv1(self.conv0(image)))

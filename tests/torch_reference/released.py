@@ -11,34 +11,35 @@ Inferred: a revision of the code also gives each trunk three attention blocks, `
 room for them, so they are not here; a checkpoint that holds them loses nothing without them.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from .ffsr import FFSRReleased
-from .resnet import ResNet
+from .resnet import EXPANSION, ResNet
 from .rife import NetworkOutput, RIFEOutput, WeightHead, fuse
 
-FEATURE_DIM = 2048
-PART_CHANNELS = (64, 256, 512, 1024, 2048)
 HEAD_WIDTH = 16
 
 
 class _Trunk(nn.Module):
     """Holds a ResNet50 under the name `base`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stage_sizes: Sequence[int], width: float) -> None:
         super().__init__()
-        self.base = ResNet(num_classes=None, last_stride=1)
+        self.base = ResNet(None, stage_sizes, width, last_stride=1)
 
 
 class _Stream(nn.Module):
     """A trunk `net.base`, the feature's batch norm `bn` and the classifier `fc`."""
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, stage_sizes: Sequence[int], width: float) -> None:
         super().__init__()
-        self.net = _Trunk()
-        self.bn = nn.BatchNorm2d(FEATURE_DIM)
-        self.fc = nn.Linear(FEATURE_DIM, num_classes)
+        self.net = _Trunk(stage_sizes, width)
+        feature_dim = EXPANSION * self.net.base.layer4[0].conv2.out_channels
+        self.bn = nn.BatchNorm2d(feature_dim)
+        self.fc = nn.Linear(feature_dim, num_classes)
 
     def parts(self) -> list[nn.Module]:
         """Returns the five parts that are gated: the stem and the four stages."""
@@ -55,16 +56,21 @@ class ReleasedNetwork(nn.Module):
 
     Args:
       num_classes: identities of the training set, 751 for VR-Market1501.
+      stage_sizes: bottlenecks per stage and stream; theirs is ResNet50.
+      width: multiplier of every channel count but the weight heads'; 1.0 is theirs.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(
+        self, num_classes: int, stage_sizes: Sequence[int] = (3, 4, 6, 3), width: float = 1.0
+    ) -> None:
         super().__init__()
-        self.SRnet = FFSRReleased()
-        self.model1 = _Stream(num_classes)
-        self.model2 = _Stream(num_classes)
+        self.SRnet = FFSRReleased(width)
+        self.model1 = _Stream(num_classes, stage_sizes, width)
+        self.model2 = _Stream(num_classes, stage_sizes, width)
+        stem = self.model1.net.base.conv1.out_channels
+        channels = (stem, *(2**t * EXPANSION * stem for t in range(4)))
         self.attmodel = nn.ModuleList(
-            nn.ModuleList([WeightHead(c, HEAD_WIDTH), WeightHead(c, HEAD_WIDTH)])
-            for c in PART_CHANNELS
+            nn.ModuleList([WeightHead(c, HEAD_WIDTH), WeightHead(c, HEAD_WIDTH)]) for c in channels
         )
         for prefix, stream in (("modelpart", self.model1), ("model2part", self.model2)):
             for number, part in enumerate(stream.parts(), start=1):
@@ -73,7 +79,7 @@ class ReleasedNetwork(nn.Module):
     def forward(self, image: Tensor) -> NetworkOutput:
         restored = self.SRnet(image)
         x, low, high = restored, [], []
-        for number in range(1, len(PART_CHANNELS) + 1):
+        for number in range(1, len(self.attmodel) + 1):
             map_high = self.get_submodule(f"modelpart{number}")(x)
             map_low = self.get_submodule(f"model2part{number}")(x)
             high_head, low_head = self.get_submodule(f"attmodel.{number - 1}").children()

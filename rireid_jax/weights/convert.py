@@ -1,0 +1,222 @@
+"""Between a PyTorch `state_dict` and our variables, strictly."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rireid_jax.errors import UserError
+from rireid_jax.models.ffsr import ReleasedFFSR
+from rireid_jax.models.network import Network
+from rireid_jax.models.resnet import ResNet
+from rireid_jax.models.rife import RIFE
+from rireid_jax.weights.files import StateDict, read_state_dict
+from rireid_jax.weights.names import AXES, Place, Weight, backbone_table, table
+
+Variables = dict[str, dict[str, Any]]
+
+# Keys that are known, and that nothing of ours stands for.
+_COUNTER = "num_batches_tracked"  # which only a BatchNorm without momentum reads
+# In the released network: the second stream's batch norm and classifier, which its forward pass does not
+# reach, and attention blocks of some of its revisions, which it does not reach either.
+_UNUSED = re.compile(
+    rf"(.*\.)?{_COUNTER}|model2\.(bn|fc)\..*|model[12]\.net\.base\.satten[123]\..*"
+)
+# In a ResNet50, what follows the last stage: classifiers and necks of ImageNet, torchreid and fast-reid. And the
+# pixel values that fast-reid normalises by, which are ImageNet's.
+_AFTER_BACKBONE = re.compile(rf"(.*\.)?{_COUNTER}|(fc|classifier|heads)\..*|pixel_(mean|std)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of every key of a `state_dict`.
+
+    Attributes:
+      loaded: their values are in our variables.
+      skipped: known to be of no use here.
+      unexpected: not known.
+    """
+
+    loaded: tuple[str, ...]
+    skipped: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{len(self.loaded)} keys loaded, {len(self.skipped)} skipped"
+        if self.unexpected:
+            text += f", {len(self.unexpected)} unexpected: {_some(self.unexpected)}"
+        return text
+
+
+def load_released(path: str | Path) -> tuple[Network, Variables, Report]:
+    """Loads a checkpoint of the authors' released code.
+
+    Returns:
+      The network with as many identities as the checkpoint has, its variables, and the report.
+
+    Raises:
+      UserError: the file cannot be read, or lacks a tensor.
+    """
+    state = read_state_dict(path)
+    identities = state.get("model1.fc.weight", np.zeros((0, 0))).shape[0]
+    extractor = RIFE(identities, neck="batch_norm", gate_dim=16, last_stride=1, dual_stem=True)
+    network = Network(ReleasedFFSR(), extractor)
+    variables, report = from_state_dict(state, network, str(path))
+    return network, variables, report
+
+
+def load_resnet50(path: str | Path) -> tuple[Network, Variables, Report]:
+    """Loads a ResNet50 of torchvision, torchreid or fast-reid, whose feature is the pooled map, 2048-D.
+
+    That is torchreid's feature. fast-reid's networks have a last stride of 1, which is set if the keys are
+    fast-reid's, but also another padding in the stem's pooling and a batch norm after the last, which are not
+    reproduced: what they give here is near their own feature, not equal to it.
+
+    Returns:
+      The network, without super-resolution and without identities, its variables, and the report.
+
+    Raises:
+      UserError: the file cannot be read, or lacks a tensor.
+    """
+    state = read_state_dict(path)
+    last_stride = 1 if any(key.startswith("backbone.") for key in state) else 2
+    extractor = ResNet(num_classes=0, neck="none", last_stride=last_stride)
+    network = Network(None, extractor)
+    variables = zero_variables(network)
+    report = _load_backbone(state, str(path), network, variables)
+    return network, variables, report
+
+
+def load_backbone(path: str | Path, network: Network, variables: Variables) -> Report:
+    """Starts an extractor's stem and stages, in both streams where it has two, from a ResNet50.
+
+    Args:
+      path: a `state_dict` of torchvision, torchreid or fast-reid, usually from ImageNet.
+      network: with an extractor.
+      variables: the network's, {"params": {"extractor": ...}, "batch_stats": ...}; changed in place.
+
+    Raises:
+      UserError: the file cannot be read, lacks a tensor, or is of another width or depth.
+    """
+    return _load_backbone(read_state_dict(path), str(path), network, variables)
+
+
+def from_state_dict(
+    state: StateDict, network: Network, source: str = "state_dict"
+) -> tuple[Variables, Report]:
+    """All variables of a network from a `state_dict` with the names that `names.table` gives it.
+
+    Args:
+      state: arrays by key.
+      network: says names and shapes.
+      source: of `state`, for errors.
+
+    Raises:
+      UserError: a tensor is missing, has another shape, or is not finite; or a tensor that is stored under
+        two keys has two values.
+    """
+    variables = zero_variables(network)
+    report = _fill(variables, state, table(network), _UNUSED, source)
+    return variables, report
+
+
+def to_state_dict(variables: Variables, network: Network) -> StateDict:
+    """The `state_dict` of the same network in PyTorch, for `load_state_dict(strict=True)`.
+
+    Keys that stand for one tensor share one array. What the released network holds and does not use is there
+    too, as PyTorch initialises a batch norm, and a classifier of zeros.
+    """
+    state: dict[str, np.ndarray] = {}
+    for row in table(network):
+        array = np.asarray(_get(variables, row.places[0]))
+        array = np.ascontiguousarray(array.transpose(np.argsort(AXES[row.kind])))
+        counter = np.zeros((), np.int64)
+        for name in row.names:
+            state[name] = array
+            module, _, end = name.rpartition(".")
+            if end == "running_var":
+                state[f"{module}.{_COUNTER}"] = counter
+    if isinstance(network.super_resolution, ReleasedFFSR):
+        for name in ("bn.weight", "bn.running_var"):
+            state[f"model2.{name}"] = np.ones_like(state[f"model1.{name}"])
+        for name in ("bn.bias", "bn.running_mean", f"bn.{_COUNTER}", "fc.weight", "fc.bias"):
+            state[f"model2.{name}"] = np.zeros_like(state[f"model1.{name}"])
+    return state
+
+
+def _load_backbone(state: StateDict, source: str, network: Network, variables: Variables) -> Report:
+    state = {key.removeprefix("backbone."): value for key, value in state.items()}
+    return _fill(variables, state, backbone_table(network), _AFTER_BACKBONE, source)
+
+
+def _fill(
+    variables: Variables,
+    state: StateDict,
+    rows: Sequence[Weight],
+    known: re.Pattern[str],
+    source: str,
+) -> Report:
+    """Puts every row's tensor in its places."""
+    problems = []
+    missing = [row.names[0] for row in rows if not any(name in state for name in row.names)]
+    if missing:
+        problems.append(f"{len(missing)} of {len(rows)} tensors are missing: {_some(missing)}")
+    loaded: list[str] = []
+    for row in rows:
+        names = [name for name in row.names if name in state]
+        for name in names:
+            problem = _fault(state[name], row, variables)
+            if problem is None and not np.array_equal(state[name], state[names[0]]):
+                problem = f"differs from {names[0]}, which is the same tensor"
+            if problem is not None:
+                problems.append(f"{name} {problem}")
+        loaded += names
+        if names and not problems:
+            for place in row.places:
+                like = _get(variables, place)
+                array = state[names[0]].transpose(AXES[row.kind])
+                # A copy, in our order of axes: what the file's memory holds may be shared and read-only.
+                _get(variables, place[:-1])[place[-1]] = np.array(array, like.dtype, order="C")
+    if problems:
+        raise UserError(f"{source}: {_some(problems, '; ')}")
+    rest = sorted(state.keys() - set(loaded))
+    skipped = tuple(key for key in rest if known.fullmatch(key))
+    return Report(tuple(loaded), skipped, tuple(key for key in rest if not known.fullmatch(key)))
+
+
+def _fault(array: np.ndarray, row: Weight, variables: Variables) -> str | None:
+    shape = _get(variables, row.places[0]).shape
+    expected = [shape[axis] for axis in np.argsort(AXES[row.kind])]
+    if list(array.shape) != expected:
+        return f"is {list(array.shape)}, expected {expected}"
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return f"is {array.dtype}, expected floating point numbers"
+    if not np.isfinite(array).all():
+        return "is not finite"
+    return None
+
+
+def zero_variables(network: Network) -> Variables:
+    """Variables of a network's shapes, to load weights into; they take no memory."""
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)  # of any size
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+    # Broadcast: every one is replaced, or known to be of no size.
+    zeros = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)
+    return {"params": {}, "batch_stats": {}, **zeros}
+
+
+def _get(tree: Any, place: Place) -> Any:
+    for name in place:
+        tree = tree[name]
+    return tree
+
+
+def _some(items: Iterable[str], separator: str = ", ") -> str:
+    items = list(items)
+    more = f"{separator}and {len(items) - 4} more" if len(items) > 4 else ""
+    return separator.join(items[:4]) + more

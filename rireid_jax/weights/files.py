@@ -1,0 +1,145 @@
+"""Files of PyTorch weights, `.pth` and `.safetensors`, read as data and never run."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors.numpy
+
+from rireid_jax.errors import UserError
+
+StateDict = Mapping[str, np.ndarray]
+
+# Training scripts save more than weights (torchreid {"state_dict", "rank1", "epoch"}, fast-reid {"model", ...}).
+_WRAPPERS = ("state_dict", "model")
+
+
+class _Inert:
+    """Stands for a NumPy scalar in a checkpoint, such as torchreid's Rank-1: it holds and does nothing."""
+
+    def __init__(self, *args: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+_INERT_NAMES = (
+    "numpy.dtype",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+)
+
+
+def read_state_dict(path: str | Path) -> StateDict:
+    """Reads a `state_dict`, alone or inside a training checkpoint.
+
+    Args:
+      path: `.safetensors`, or any file of `torch.save`, for which PyTorch must be installed.
+
+    Returns:
+      Arrays by key, as stored; "module.", which data parallelism puts before every key, is taken off.
+
+    Raises:
+      UserError: there is no such file, it is damaged, or it holds anything else than data.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"{path}: found no such file, expected PyTorch weights")
+    arrays = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    state = {key.removeprefix("module."): value for key, value in arrays.items()}
+    if len(state) != len(arrays):
+        raise UserError(f"{path}: found keys with and without 'module.', expected either")
+    return state
+
+
+def write_state_dict(path: str | Path, state: StateDict) -> None:
+    """Writes a `state_dict` that PyTorch loads; `.safetensors`, or else by `torch.save`.
+
+    Raises:
+      UserError: the file cannot be written, or PyTorch is needed and not installed.
+    """
+    path = Path(path).expanduser()
+    try:
+        if path.suffix == ".safetensors":
+            safetensors.numpy.save_file(dict(state), path)
+            return
+        torch = _torch(path)
+        # One tensor for keys that share an array, which `torch.save` stores once.
+        tensors = {id(array): torch.from_numpy(array.copy()) for array in state.values()}
+        torch.save({key: tensors[id(array)] for key, array in state.items()}, path)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path}: {error}, expected a file that can be written") from error
+
+
+def _read_safetensors(path: Path) -> StateDict:
+    try:
+        return safetensors.numpy.load_file(path)
+    except Exception as error:  # a damaged header makes it raise almost anything
+        raise _damaged(path, error) from error
+
+
+def _read_torch(path: Path) -> StateDict:
+    torch = _torch(path)
+    inert: list[Any] = [(_Inert, name) for name in _INERT_NAMES]
+    try:
+        with torch.serialization.safe_globals(inert):
+            payload = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        if wanted is None:
+            raise _damaged(path, error) from error
+        raise UserError(
+            f"{path}: found a pickle that calls {wanted[1]}, which was not done, expected tensors only"
+        ) from error
+    except Exception as error:  # likewise
+        raise _damaged(path, error) from error
+    for name in _WRAPPERS:
+        if isinstance(payload, dict) and isinstance(payload.get(name), dict):
+            payload = payload[name]
+    if not isinstance(payload, dict):
+        raise UserError(f"{path}: found {type(payload).__name__}, expected a state_dict")
+    state = {}
+    for key, value in payload.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise UserError(
+                f"{path}: found {type(value).__name__} under {key!r}, expected tensors by name"
+            )
+        state[key] = _array(path, key, value)
+    return state
+
+
+def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
+    """The tensor's own memory as an array; whoever gives it an absurd shape must not make us copy it."""
+    torch = _torch(path)
+    try:
+        tensor = tensor.detach()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return tensor.numpy()
+    except Exception as error:  # sparse, quantized, without data
+        raise UserError(
+            f"{path}: {key} is {tensor.layout} {tensor.dtype} on {tensor.device}, expected numbers"
+        ) from error
+
+
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(
+            f"{path}: PyTorch is not installed, which all but .safetensors files need; "
+            "pip install 'rireid_jax[torch]'"
+        ) from error
+    return torch
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = str(error).partition("\n")[0].partition(". ")[0]
+    return UserError(
+        f"{path}: damaged ({type(error).__name__}: {reason}), expected PyTorch weights"
+    )

@@ -1,0 +1,1 @@
+"""The networks, losses and training steps against PyTorch, from the layer to the ranked list."""

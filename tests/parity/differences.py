@@ -1,0 +1,156 @@
+"""Computes the numbers in docs/paper-vs-released-code.md: `make differences`."""
+
+import importlib.util
+import re
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from rireid_jax.config import base_config
+from rireid_jax.data.masks import gaussian_mask, released_mask
+from rireid_jax.models.complexity import count_macs, count_parameters, image_like
+from rireid_jax.models.network import Network, create_network, infer
+from rireid_jax.weights import zero_variables
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "paper-vs-released-code.md"
+IDENTITIES = 751  # of VR-Market1501's training set
+_BLOCK = re.compile(r"(<!-- computed -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@cache
+def rows() -> list[tuple[str, str, str]]:
+    """Quantity, paper, released code."""
+    configs = base_config("vr_market1501"), _released_config()
+    stages = "joint", "released"
+    networks = [
+        create_network(config, stage, IDENTITIES)
+        for config, stage in zip(configs, stages, strict=True)
+    ]
+    return [
+        *_network_rows(*networks),
+        *_stage_rows(configs, stages),
+        *_mask_rows(),
+        ("r of widths 8 to 31", *(_resolutions(config) for config in configs)),
+    ]
+
+
+def _released_config() -> ConfigDict:
+    spec = importlib.util.spec_from_file_location("released", ROOT / "configs" / "released.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config("vr_market1501")
+
+
+def _network_rows(*networks: Network) -> list[tuple[str, ...]]:
+    columns = []
+    for network in networks:
+        variables = zero_variables(network)
+        params = variables["params"]
+        sr = network.super_resolution
+        column = {"FFSR: parameters": f"{count_parameters(params['super_resolution']):,}"}
+        for height in (256, 384):
+            macs = count_macs(
+                sr.apply, {"params": params["super_resolution"]}, image_like(height, 128)
+            )
+            column[f"FFSR: GMACs at {height}x128"] = f"{macs / 1e9:.3f}"
+        column["FFSR: convolutions"] = str(
+            sum(path[-1].key == "kernel" for path, _ in _leaves(params["super_resolution"]))
+        )
+        heads = [leaf for path, leaf in _leaves(params["extractor"]) if "gate" in str(path)]
+        image = image_like(256, 128)
+        feature, gates = jax.eval_shape(partial(_outputs, network), variables, image)
+        column["RIFE: gated parts"] = str(gates.shape[1])
+        column["RIFE: parameters of the weight heads"] = f"{count_parameters(heads):,}"
+        column["RIFE: dimensions of the feature"] = f"{feature.shape[1]:,}"
+        column[f"all parameters in use, {IDENTITIES} identities"] = f"{count_parameters(params):,}"
+        unused = 0
+        if network.extractor.dual_stem:  # registered for the second stream, and never computed
+            unused = 2 * 2048 + 2048 * IDENTITIES + IDENTITIES
+        column["parameters registered"] = f"{count_parameters(params) + unused:,}"
+        classifier = feature.shape[1] * IDENTITIES
+        for height in (256, 384):
+            macs = count_macs(network.apply, variables, image_like(height, 128)) - classifier
+            column[f"GMACs of a feature at {height}x128"] = f"{macs / 1e9:.3f}"
+        columns.append(column)
+    return [(name, *(column[name] for column in columns)) for name in columns[0]]
+
+
+def _outputs(network: Network, variables: Any, image: jax.Array) -> tuple[Any, Any]:
+    outputs = infer(network, variables, image)
+    return outputs.feature, outputs.gates
+
+
+def _leaves(tree: object) -> list:
+    return jax.tree_util.tree_leaves_with_path(tree)
+
+
+def _stage_rows(
+    configs: tuple[ConfigDict, ConfigDict], stages: tuple[str, str]
+) -> list[tuple[str, ...]]:
+    columns = []
+    for config, stage in zip(configs, stages, strict=True):
+        spec = config.stages[stage]
+        columns.append(
+            {
+                "loss": f"{spec.sr_weight:g} FFSR + {spec.alpha:g} (identity + {config.loss.beta:g} weights)",
+                "in units of the FFSR loss": f"1 : {spec.alpha / spec.sr_weight:g} : "
+                f"{spec.alpha * config.loss.beta / spec.sr_weight:g}",
+                "optimizer of the last stage": f"{spec.optimizer}, {spec.learning_rate:g}",
+                "learning rate divided by 10 after epochs": ", ".join(map(str, spec.decay_epochs)),
+                "epochs of the last stage": str(spec.epochs),
+            }
+        )
+    return [(name, *(column[name] for column in columns)) for name in columns[0]]
+
+
+def _mask_rows() -> list[tuple[str, ...]]:
+    masks = {
+        "ours": gaussian_mask(256, 128, (1 / 3, 1 / 3)),
+        "published": released_mask(256, 128, index_bug=True),
+        "meant": released_mask(256, 128, index_bug=False),
+    }
+
+    def row(name: str, of: object) -> tuple[str, ...]:
+        values = {key: of(mask) for key, mask in masks.items()}  # type: ignore[operator]
+        published = f"{values['published']}; without the bug {values['meant']}"
+        return name, values["ours"], published
+
+    def largest(mask: np.ndarray) -> str:
+        y, x = np.unravel_index(mask.argmax(), mask.shape)
+        return f"{mask.max():.4f} in row {y}" + ("" if np.ptp(mask[y]) == 0 else f", column {x}")
+
+    return [
+        row("mask at 256x128: largest", largest),
+        row("top and bottom row, in the middle", lambda m: f"{m[0, 64]:.3f} and {m[-1, 64]:.3f}"),
+        row("left column, in the middle", lambda m: f"{m[128, 0]:.3f}"),
+        row("mean of the squared mask", lambda m: f"{np.square(m, dtype=np.float64).mean():.4f}"),
+    ]
+
+
+def _resolutions(config: ConfigDict) -> str:
+    recipe = config.data.recipe
+    one = config.loss.resolution_width or recipe.max_width
+    return f"{recipe.min_width / one:.4g} to {(recipe.max_width - 1) / one:.4g}"
+
+
+def table() -> str:
+    """The rows as Markdown."""
+    lines = ["| | paper, as built here | released code |", "|---|---|---|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows()]
+    return "\n".join(lines) + "\n"
+
+
+def current(page: str) -> str:
+    """The page with its numbers computed anew."""
+    return _BLOCK.sub(lambda match: match[1] + table() + match[2], page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(current(PAGE.read_text()))

@@ -1,0 +1,62 @@
+"""configs/released.py: the authors' recipe, its masks, and its definition of r."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rireid_jax.config import base_config, validate
+from rireid_jax.data.masks import released_mask
+from rireid_jax.data.pipeline import Augmentation, train_batches
+from rireid_jax.data.records import Record, encode_png
+from rireid_jax.models.network import create_network
+
+from .differences import _released_config
+
+
+def test_recipe():
+    config = _released_config()
+    validate(config)
+    stage = config.stages.released
+    assert config.run == ("released",)
+    assert (stage.optimizer, stage.learning_rate, stage.weight_decay) == ("adam", 3e-4, 5e-4)
+    assert (stage.epochs, stage.decay_epochs, config.batch_size) == (60, (20, 40), 32)
+    assert (stage.sr_weight, stage.alpha, config.loss.beta) == (0.1, 1.0, 0.01)
+    assert config.loss.resolution_width == 128
+    extractor = create_network(config, "released", 751).extractor
+    assert (extractor.neck, extractor.gate_dim, extractor.last_stride) == ("batch_norm", 16, 1)
+    assert extractor.dual_stem
+
+
+def test_the_paper_does_not_change_with_it():
+    extractor = create_network(base_config("vr_market1501"), "joint", 751).extractor
+    assert (extractor.neck, extractor.gate_dim, extractor.last_stride) == ("fc", 64, 2)
+    assert not extractor.dual_stem
+
+
+def test_mask_by_hand():
+    # 4 x 2: the centre is row 1.5, column 0.5. Exponents over rows: 1.5/4, 0.5/4, 0.5/4, 1.5/4.
+    rows = np.exp2([-0.375, -0.125, -0.125, -0.375])
+    meant = released_mask(4, 2, index_bug=False)
+    np.testing.assert_allclose(meant, np.outer(rows, np.exp2([-0.25, -0.25])), rtol=1e-6)
+    # With the bug the second factor is of |row - 0.5| / 2.
+    published = released_mask(4, 2, index_bug=True)
+    factor = np.exp2([-0.25, -0.25, -0.75, -1.25])
+    np.testing.assert_allclose(published, np.outer(rows * factor, [1, 1]), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, 0.75), (0.25, 0.1875), (2.0, 1.0)])
+def test_another_width_of_r(scale, expected):
+    image = encode_png(Image.new("RGB", (6, 12)))
+    record = Record(image=image, target=b"", mask=b"", pid=1, camid=0, resolution=0.75, name="a")
+    batches = train_batches(
+        [record],
+        image_size=(8, 4),
+        batch_size=2,
+        seed=0,
+        augmentation=Augmentation(),
+        resolution_scale=scale,
+    )
+    with contextlib.closing(batches):
+        assert next(batches)["resolution"].tolist() == [expected] * 2
