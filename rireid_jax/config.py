@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from rireid_jax.errors import UserError
 
 KERNELS = ("bicubic", "bilinear", "lanczos")
+# The last two are of the authors' code: as published, and with its index bug mended.
 MASKS = ("none", "gaussian", "segmentation", "released", "released_fixed")
 SUPER_RESOLUTION = ("bilinear", "ffsr", "ffsr_released")
 OPTIMIZERS = ("sgd", "adam")
@@ -224,8 +225,9 @@ def _stages(small: bool) -> ConfigDict:
         extractor="rife",
         init_extractor="rife",
         train=("super_resolution", "extractor"),
-        # At the two-core setting's learning rate, identity alone would undo what FFSR has learned.
+        # At the two-core setting's high learning rate, identity alone would undo what FFSR has learned.
         sr_weight=10.0 if small else 1.0,
+        super_resolution_rate=0.1 if small else 1.0,
         alpha=1.0,
         mask="gaussian",
         epochs=16 if small else 60,
@@ -287,6 +289,7 @@ def _stage(
     mask: str = "none",
     optimizer: str = "sgd",
     weight_decay: float = 5e-4,
+    super_resolution_rate: float = 1.0,
     epochs: int,
     learning_rate: float,
     decay_epochs: tuple[int, ...],
@@ -309,6 +312,7 @@ def _stage(
             # L2, added to the gradient as PyTorch does; 5e-4 is the authors' code's. On FFSR alone it would
             # outweigh the gradient of the mean squared error, which is small.
             weight_decay=weight_decay,
+            super_resolution_rate=super_resolution_rate,  # that module's learning rate, relative
             epochs=epochs,
             learning_rate=learning_rate,
             decay_epochs=decay_epochs,  # the learning rate drops when these epochs are complete
@@ -487,6 +491,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield from at_least_zero(f"{stage}.sr_weight")
         yield from at_least_zero(f"{stage}.alpha")
         yield from at_least_zero(f"{stage}.weight_decay")
+        yield from positive(f"{stage}.super_resolution_rate")
         yield from increasing_epochs(f"{stage}.decay_epochs")
 
 

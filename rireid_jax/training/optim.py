@@ -42,5 +42,21 @@ def create_optimizer(
         spec.learning_rate, spec.decay_epochs, optim.decay_factor, steps_per_epoch
     )
     if spec.optimizer == "adam":
-        return adam(schedule, spec.weight_decay), schedule
-    return sgd(schedule, optim.momentum, spec.weight_decay), schedule
+        optimizer = adam(schedule, spec.weight_decay)
+    else:
+        optimizer = sgd(schedule, optim.momentum, spec.weight_decay)
+    if spec.super_resolution_rate != 1:
+        optimizer = optax.chain(optimizer, _scaled_module(spec.super_resolution_rate))
+    return optimizer, schedule
+
+
+def _scaled_module(rate: float) -> optax.GradientTransformation:
+    """Scales the updates of "super_resolution", as a parameter group of its own would in PyTorch."""
+
+    def update(updates: optax.Updates, _: optax.Params | None) -> optax.Updates:
+        return {
+            name: optax.tree.scale(rate, module) if name == "super_resolution" else module
+            for name, module in updates.items()
+        }
+
+    return optax.stateless(update)
