@@ -41,7 +41,7 @@ class Pair:
 
 def make_reference(variant: str, width: float = WIDTH) -> nn.Module:
     """A PyTorch network with random weights and random running statistics."""
-    torch.manual_seed(2)
+    torch.manual_seed(0)
     reference: nn.Module
     if variant == "paper":
         rife = RIFEPaper(IDENTITIES, STAGE_SIZES, width)

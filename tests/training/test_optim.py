@@ -18,9 +18,9 @@ def float64():
 
 def config(optimizer="sgd", momentum=0.9, weight_decay=0.5):
     config = base_config("pedestrians")
-    config.optim.momentum, config.optim.weight_decay = momentum, weight_decay
-    config.optim.decay_factor = 0.1
+    config.optim.momentum, config.optim.decay_factor = momentum, 0.1
     stage = config.stages.rife
+    stage.weight_decay = weight_decay
     stage.optimizer, stage.learning_rate, stage.decay_epochs = optimizer, 0.1, (1,)
     return config
 
@@ -90,3 +90,13 @@ def test_no_drops():
 def test_schedule_of_the_stage_is_the_optimizers():
     _, schedule = create_optimizer(config(), "rife", steps_per_epoch=2)
     np.testing.assert_allclose([schedule(1), schedule(2)], [0.1, 0.01], rtol=1e-12)
+
+
+def test_super_resolution_has_a_rate_of_its_own():
+    with_rate = config(momentum=0.0, weight_decay=0.0)
+    with_rate.stages.rife.super_resolution_rate = 0.25
+    optimizer, _ = create_optimizer(with_rate, "rife", steps_per_epoch=1)
+    parameters = {"super_resolution": {"w": jnp.ones(2)}, "extractor": {"w": jnp.ones(2)}}
+    updates, _ = optimizer.update(parameters, optimizer.init(parameters), parameters)
+    np.testing.assert_allclose(updates["super_resolution"]["w"], -0.1 * 0.25, rtol=1e-12)
+    np.testing.assert_allclose(updates["extractor"]["w"], -0.1, rtol=1e-12)

@@ -27,7 +27,9 @@ def small_config(dtype: str = "float32") -> ConfigDict:
     config.model.width = config.model.ffsr_width = 0.0625
     config.model.stage_sizes = (1, 1, 1, 1)
     config.model.feature_dim, config.model.gate_dim = 6, 5
-    config.optim.momentum, config.optim.weight_decay = 0.9, 5e-4
+    config.optim.momentum = 0.9
+    for stage in config.stages.values():
+        stage.weight_decay = 5e-4
     for stage in config.stages.values():
         stage.optimizer, stage.learning_rate, stage.decay_epochs = "sgd", 0.05, (1,)
     return config
