@@ -25,7 +25,7 @@ from rireid_jax.models.network import create_network
 from rireid_jax.report.figures import RankedList, ranked_figure, restoration_figure, save_png
 from rireid_jax.report.tables import aligned, results_table
 from rireid_jax.report.writer import MetricsWriter, jsonable, write_whole
-from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
 from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.stop import StopRequest
@@ -66,6 +66,8 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
         read_config(workdir)  # refuses a folder without a run before it makes one
     with locked(workdir):
         claim(workdir, config)
+        if parallel.process_index == 0:
+            remove_unfinished(workdir)
         data = {"": _build(config, config.dataset)}
         print(_complexity(config, len(data[""].train_pids)), flush=True)
         if mode == "train":

@@ -4,6 +4,10 @@ The order of training is Grain's: global batch t is a function of (seed, t) and 
 that a run may stop at any step and go on with another number of processes or workers.
 """
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +205,8 @@ def _batches(examples: grain.MapDataset, workers: int) -> Generator[Batch, None,
             flags.FLAGS.mark_as_parsed()  # Grain hands flags to its workers; notebooks parse none
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = examples.to_iter_dataset(options).mp_prefetch(
-            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READ_AHEAD)
+            grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READ_AHEAD),
+            worker_init_fn=_live_as_long_as_the_parent,
         )
     else:
         # A second thread would only fight the first for the interpreter's lock.
@@ -219,6 +224,24 @@ def _batches(examples: grain.MapDataset, workers: int) -> Generator[Batch, None,
             iterator.close()
 
     return generate()
+
+
+def _live_as_long_as_the_parent(index: int, count: int) -> None:
+    """Makes a worker process end when its parent does, and not before.
+
+    Ctrl-C and schedulers signal every process of a run, and the parent still needs batches until it
+    has saved and stopped. A parent that is killed cannot end its workers.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @dataclass(frozen=True)

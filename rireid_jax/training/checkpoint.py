@@ -50,7 +50,6 @@ class Checkpoints:
                 preservation_policy=policy.AnyPreservationPolicy(
                     policies=[policy.LatestN(n=keep), best]
                 ),
-                cleanup_tmp_directories=True,
             )
 
     def __enter__(self) -> "Checkpoints":
@@ -181,6 +180,16 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
+
+
+def remove_unfinished(workdir: str) -> None:
+    """Removes what a killed run had not saved to the end.
+
+    Only the run that holds the work directory may: to anybody else, a save under way looks the same.
+    (Orbax can do it as it opens a folder, but in a thread that goes on when the folder is closed again.)
+    """
+    for path in (epath.Path(workdir) / "checkpoints").glob("*/*.orbax-checkpoint-tmp"):
+        path.rmtree()
 
 
 def _local() -> jax.Device:

@@ -81,7 +81,7 @@ def test_listing_order_changes_no_bit(built, market_folder, tmp_path, monkeypatc
 
 
 def test_counts_of_a_part_are_warned_of(market_folder, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, logger="absl"):
+    with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         build_from(market_folder, tmp_path)
     assert "train has 6 images of 3 identities, the full benchmark has 12936 images of 751" in (
         caplog.text
@@ -157,7 +157,7 @@ def test_bad_images(copied, tmp_path, caplog, content):
     ):
         build_from(copied, tmp_path)
     assert not list((tmp_path / "data").rglob("*"))
-    with caplog.at_level(logging.WARNING, logger="absl"):
+    with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         assert len(build_from(copied, tmp_path, max_bad_images=1).splits["train"]) == 5
     assert "left out" in caplog.text
     shutil.rmtree(tmp_path / "data")

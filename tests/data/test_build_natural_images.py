@@ -46,7 +46,7 @@ def test_dead_leaves(tmp_path):
 
 
 def test_crops_of_a_folder(photos, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, logger="absl"):
+    with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         rows = records(build_from(photos, tmp_path, count=10))
     assert "4 of the 10 images asked for, 2 passed over as smaller than" in caplog.text
     assert [r.name for r in rows] == ["0.png", "4.png", "deep er/1.png", "deep er/5.png"]

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
+from absl import logging as absl_logging
 
 from rireid_jax.config import DATASETS
 from rireid_jax.data.records import (
@@ -35,6 +36,8 @@ from rireid_jax.data.records import (
     recipe_hash,
 )
 from rireid_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -145,7 +148,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                         f"config.data.dir: {error}, expected a folder to write to"
                     ) from error
                 raise
-            logging.info("%s: another process has built it meanwhile", self.data_dir)
+            logger.info("%s: another process has built it meanwhile", self.data_dir)
         finally:
             for folder in (self.data_path.parent, self.data_path.parent.parent):
                 with contextlib.suppress(OSError):  # it holds something, as it should
@@ -189,7 +192,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self, split: str, items: Sequence[Item]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yields the records of a split in the order of their names, as TFDS features."""
-        logging.info("%s: %d images of %s", self.name, len(items), split)
+        logger.info("%s: builds %d images of %s", self.name, len(items), split)
         with ThreadPoolExecutor(self.threads) as pool:
             for chunk in _chunks(sorted(items, key=lambda item: item.name)):
                 results = pool.map(self._attempt, chunk) if self.threads > 1 else None
@@ -214,7 +217,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                 f"{error} (bad image {self._bad_images}; config.data.max_bad_images allows "
                 f"{self.max_bad_images})"
             )
-        logging.warning("left out: %s", error)
+        logger.warning("left out: %s", error)
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
         """Writes the records as they come.
@@ -255,12 +258,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps TFDS from logging what is of no use to the user."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        absl_logging.set_verbosity(verbosity)
 
 
 def raw_folder(dataset: str, raw_dir: str) -> Path:

@@ -1,15 +1,16 @@
 """VR-Market1501: Market-1501 with every image at a random low resolution."""
 
+import logging
 import re
 from pathlib import Path
-
-from absl import logging
 
 from rireid_jax.config import DATASETS
 from rireid_jax.data.builders.base import Item, RecordBuilder, image_files, raw_folder
 from rireid_jax.data.builders.crops import varying_resolution
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 JUNK = -1  # a bad detection of somebody; the benchmark ignores it
@@ -64,7 +65,7 @@ class VRMarket1501Builder(RecordBuilder):
         for split, items in self.items.items():
             identities = len({item.pid for item in items})
             if len(items) != _IMAGES[split] or identities != _IDENTITIES.get(split, identities):
-                logging.warning(
+                logger.warning(
                     "vr_market1501: %s has %d images of %d identities, the full benchmark has %d "
                     "images%s; results on a part of it are not comparable with published ones",
                     *(split, len(items), identities, _IMAGES[split]),

@@ -1,11 +1,11 @@
 """Images of anything, for the first part of FFSR's training (section 5.2 of the paper)."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import logging
 from PIL import Image
 
 from rireid_jax.data.builders.base import (
@@ -19,6 +19,8 @@ from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.keyed_random import keyed_rng
 from rireid_jax.data.records import Record, decode_image, encode_png
 from rireid_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 
 class NaturalImagesBuilder(RecordBuilder):
@@ -89,7 +91,7 @@ class NaturalImagesBuilder(RecordBuilder):
             chosen += 1
             yield Item(name, 0, 0, paths[name])
         if small or chosen < self.recipe["count"]:
-            logging.warning(
+            logger.warning(
                 "natural_images: %d of the %d images asked for, %d passed over as smaller than %s",
                 *(chosen, self.recipe["count"], small, self.recipe["size"]),
             )
