@@ -8,6 +8,7 @@ import pytest
 from rireid_jax.config import base_config
 from rireid_jax.models.layers import he_fan_in, he_fan_out, he_one_pixel, linear
 from rireid_jax.models.network import create_network, initialise
+from rireid_jax.models.rife import adopt
 
 SIZE = (32, 16)
 
@@ -89,3 +90,27 @@ def test_layers_of_one_shape_differ(variables):
     kernels = [np.asarray(first[name]["kernel"]) for name in ("expand_conv", "shortcut_conv")]
     assert kernels[0].shape == kernels[1].shape
     assert not np.isin(*kernels).any()
+
+
+def test_rife_takes_over_a_plain_resnet_in_both_streams():
+    config = base_config("pedestrians")
+    config.model.width = 0.125
+    plain, rife = (
+        initialise(create_network(config, stage, num_classes=3), seed, SIZE)
+        for seed, stage in enumerate(("backbone", "rife"))
+    )
+    for kind in ("params", "batch_stats"):
+        given, own = plain[kind]["extractor"], rife[kind]["extractor"]
+        adopted = adopt(own, given)
+        assert jax.tree.structure(adopted) == jax.tree.structure(own)
+        for t in range(1, 5):
+            for stream in ("low", "high"):
+                jax.tree.map(
+                    np.testing.assert_array_equal, adopted[f"dsb{t}"][stream], given[f"stage{t}"]
+                )
+        jax.tree.map(np.testing.assert_array_equal, adopted["stem"], given["stem"])
+    # Heads of the weights have no counterpart and stay as they were drawn.
+    own = rife["params"]["extractor"]
+    adopted = adopt(own, plain["params"]["extractor"])
+    for gate in ("gate_low", "gate_high"):
+        jax.tree.map(np.testing.assert_array_equal, adopted["dsb1"][gate], own["dsb1"][gate])

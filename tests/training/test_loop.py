@@ -44,6 +44,7 @@ def stage_config():
     for stage in config.stages.values():
         stage.epochs, stage.decay_epochs = EPOCHS, (2,)
     config.stages[STAGE].init.super_resolution = ""
+    config.stages.baseline.init.extractor = ""
     return config
 
 
