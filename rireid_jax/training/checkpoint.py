@@ -7,6 +7,7 @@ statistics, what evaluation and later stages read) and "progress" (step and opti
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,8 @@ class Checkpoints:
           stage: its name.
           keep: latest checkpoints kept; the best is kept beside them.
         """
+        if "://" not in workdir:
+            workdir = os.path.abspath(workdir)  # Orbax takes no relative path
         self.directory = epath.Path(workdir) / "checkpoints" / stage
         self._damaged: list[int] = []  # steps
         policy = ocp.training.preservation_policies
