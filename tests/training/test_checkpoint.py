@@ -97,6 +97,14 @@ def test_restores_every_bit(workdir):
         assert other_stage.restore(abstract()) is None
 
 
+def test_work_directory_may_be_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save("runs/one", 3)
+    with Checkpoints("runs/one", "rife") as checkpoints:
+        assert_same(checkpoints.restore(abstract()), state_at(3))
+    assert (tmp_path / "runs" / "one" / "checkpoints" / "rife" / "3").is_dir()
+
+
 def test_state_may_be_donated_while_it_is_saved(workdir):
     with Checkpoints(workdir, "rife") as checkpoints:
         state = state_at(5)
