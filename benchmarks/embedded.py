@@ -11,7 +11,7 @@ from typing import Any
 _TEXT = """\
 # What the embedded data show
 
-`make embedded` makes this page: `configs/joint.py` trained with {count} seeds, FFSR+RIFE beside bilinear +
+`make embedded` makes this page: `configs/joint.py` trained with seed {seeds}, FFSR+RIFE beside bilinear +
 ResNet50 from the same start and with as many steps. Protocol {protocol}, {queries} queries, {gallery} gallery
 images; Rank-1 in
 percent, by the query's resolution r; PSNR in dB inside the person's mask.
@@ -29,7 +29,7 @@ def main(workdirs: list[str]) -> None:
         sys.exit(f"error: protocols {', '.join(sorted(hashes))} are not comparable, expected one")
     print(
         _TEXT.format(
-            count=len(runs),
+            seeds=", ".join(str(run["config"]["seed"]) for run in runs.values()),
             protocol=first["protocol_hash"],
             queries=first["num_query"],
             gallery=first["num_gallery"],
