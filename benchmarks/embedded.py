@@ -13,8 +13,7 @@ _TEXT = """\
 
 `make embedded` makes this page: `configs/joint.py` trained with seed {seeds}, FFSR+RIFE beside bilinear +
 ResNet50 from the same start and with as many steps. Protocol {protocol}, {queries} queries, {gallery} gallery
-images; Rank-1 in
-percent, by the query's resolution r; PSNR in dB inside the person's mask.
+images; Rank-1 in percent, by the query's resolution r; PSNR in dB inside the person's mask.
 """
 
 
