@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS
+from rireid_jax.config import evaluation_protocol
 from rireid_jax.evaluation.embed import Embedder, Embedding
 from rireid_jax.evaluation.protocols import by_resolution, rank_queries, summarize
 
@@ -47,8 +47,8 @@ def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) 
 
 
 def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:
-    protocol = DATASETS[config.dataset].protocol
-    metrics: dict[str, Any] = {"protocol": protocol}
+    scoring = evaluation_protocol(config)
+    metrics: dict[str, Any] = {"protocol": scoring["protocol"]}
     if not query.features.shape[1]:
         counts = {"num_query": len(query.pids), "num_gallery": len(gallery.pids)}
         return metrics | dict.fromkeys(RATES) | counts | {"by_resolution": []}
@@ -59,12 +59,10 @@ def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str
         gallery.pids,
         query.camids,
         gallery.camids,
-        protocol,
-        repeats=config.eval.repeats,
-        seed=config.seed,
+        **scoring,
     )
     bins = by_resolution(ranking, query.resolutions, config.eval.bins)
-    deviation = protocol != "market"
+    deviation = scoring["protocol"] != "market"
     return metrics | summarize(ranking, deviation) | {"by_resolution": bins}
 
 

@@ -1,0 +1,240 @@
+"""What makes a config valid."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rireid_jax.config.base import base_config
+from rireid_jax.config.datasets import DATASETS, RECIPE_CHOICES
+from rireid_jax.config.stages import (
+    EXTRACTORS,
+    MASKS,
+    OPTIMIZERS,
+    SUPER_RESOLUTION,
+    stage_config,
+)
+from rireid_jax.errors import UserError
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks the values of a config.
+
+    Raises:
+      UserError: one line that names every wrong field, what it holds and what was expected.
+    """
+    # The values of fields that are not there, or are of another type, cannot be looked at.
+    problems = list(_structure_problems(config)) or list(_problems(config))
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _structure_problems(config: ConfigDict) -> Iterator[str]:
+    """Unknown and missing fields, and types other than those of `base_config`."""
+    if "dataset" not in config or config.dataset not in DATASETS:
+        found = repr(config.get("dataset")) if "dataset" in config else "no such field"
+        yield f"config.dataset: found {found}, expected one of {', '.join(DATASETS)}"
+        return
+    expected = base_config(config.dataset)
+    recipe = config.get("data", {}).get("recipe", expected.data.recipe)
+    if set(recipe) != set(expected.data.recipe):
+        yield (
+            f"config.dataset: found {config.dataset!r} with a recipe of {', '.join(recipe) or 'nothing'}, expected "
+            f"{', '.join(expected.data.recipe)}; choose the data set behind the config file, as in "
+            f"--config configs/joint.py:{config.dataset}"
+        )
+        return
+    template = stage_config(train=(), epochs=1, learning_rate=1.0, decay_epochs=())
+    expected.stages = ConfigDict(dict.fromkeys(config.get("stages", {}), template))
+    yield from _differences(config, expected, "config")
+
+
+def _differences(found: ConfigDict, expected: ConfigDict, parent: str) -> Iterator[str]:
+    for name in sorted({*found, *expected}):
+        field = f"{parent}.{name}"
+        if name not in expected:
+            yield f"{field}: found an unknown field, expected one of {', '.join(expected)}"
+        elif name not in found:
+            yield f"{field}: found no such field, expected it as in base_config"
+        elif isinstance(expected[name], ConfigDict) and isinstance(found[name], ConfigDict):
+            yield from _differences(found[name], expected[name], field)
+        elif type(found[name]) is not type(expected[name]):
+            kind = type(expected[name]).__name__
+            if (type(found[name]), kind) != (int, "float"):
+                yield f"{field}: found {found[name]!r}, expected a value of type {kind}"
+
+
+def _problems(config: ConfigDict) -> Iterator[str]:
+    def check(field: str, ok: Any, expected: str) -> Iterator[str]:
+        value: Any = config
+        for part in field.split("."):
+            value = value[part]
+        try:
+            good = ok(value)
+        except TypeError:
+            good = False
+        if not good:
+            yield f"config.{field}: found {value!r}, expected {expected}"
+
+    def one_of(field: str, choices: Any) -> Iterator[str]:
+        return check(field, lambda v: v in choices, f"one of {', '.join(map(repr, choices))}")
+
+    def positive(field: str) -> Iterator[str]:
+        return check(field, lambda v: v > 0, "a number above 0")
+
+    def at_least_zero(field: str) -> Iterator[str]:
+        return check(field, lambda v: v >= 0, "a number of at least 0")
+
+    def probability(field: str) -> Iterator[str]:
+        return check(field, lambda v: 0 <= v <= 1, "a number in [0, 1]")
+
+    def size(field: str) -> Iterator[str]:
+        return check(
+            field,
+            lambda v: len(v) == 2 and all(type(n) is int and n > 0 and n % 4 == 0 for n in v),
+            "(height, width), two positive multiples of 4",
+        )
+
+    def increasing_epochs(field: str) -> Iterator[str]:
+        return check(
+            field,
+            lambda v: all(type(n) is int and n >= 0 for n in v) and list(v) == sorted(v),
+            "epochs in increasing order",
+        )
+
+    yield from one_of("parallel", ("pmap", "shard_map"))
+    yield from one_of("dtype", ("float32", "bfloat16"))
+    for field in (
+        "batch_size",
+        "log_every",
+        "natural_images.count",
+        "natural_images.min_ratio",
+        "data.min_ratio",
+        "model.ffsr_width",
+        "model.width",
+        "model.feature_dim",
+        "model.gate_dim",
+        "eval.batch_size",
+        "checkpoint.every_steps",
+        "checkpoint.keep",
+    ):
+        yield from positive(field)
+    for field in (
+        "data.max_bad_images",
+        "data.workers",
+        "data.build_threads",
+        "loss.beta",
+        "loss.resolution_width",
+        "eval.every_epochs",
+        "seed",
+    ):
+        yield from at_least_zero(field)
+    for field in (
+        "data.flip",
+        "data.crop",
+        "data.degrade",
+        "data.min_ratio",
+        "natural_images.min_ratio",
+        "optim.decay_factor",
+    ):
+        yield from probability(field)
+    yield from size("data.image_size")
+    yield from size("natural_images.size")
+    yield from check("optim.momentum", lambda v: 0 <= v < 1, "a number in [0, 1)")
+    yield from one_of("model.last_stride", (1, 2))
+    yield from check(
+        "model.stage_sizes",
+        lambda v: len(v) == 4 and all(type(n) is int and n > 0 for n in v),
+        "four positive block counts",
+    )
+    yield from check(
+        "loss.mask_sigma",
+        lambda v: len(v) == 2 and all(s > 0 for s in v),
+        "two positive fractions, of height and width",
+    )
+    yield from check(
+        "eval.bins",
+        lambda v: len(v) >= 2 and all(0 <= a < b for a, b in pairwise(v)),
+        "at least two increasing edges from 0 on",
+    )
+    yield from _recipe_problems(config, check)
+    stages = tuple(config.stages)
+    yield from check(
+        "run",
+        lambda v: set(v) - {config.baseline} and set(v) <= set(stages) and len(set(v)) == len(v),
+        f"different names out of {', '.join(stages)}, not the baseline's alone",
+    )
+    yield from check(
+        "baseline", lambda v: v in ("", *config.run), "the name of a stage of config.run, or ''"
+    )
+    for name in stages:
+        stage = f"stages.{name}"
+        yield from one_of(f"{stage}.dataset", ("", "natural_images"))
+        yield from one_of(f"{stage}.super_resolution", SUPER_RESOLUTION)
+        yield from one_of(f"{stage}.extractor", EXTRACTORS)
+        yield from one_of(f"{stage}.mask", MASKS)
+        yield from one_of(f"{stage}.optimizer", OPTIMIZERS)
+        yield from one_of(f"{stage}.init.super_resolution", ("", *stages))
+        yield from one_of(f"{stage}.init.extractor", ("", *stages))
+        modules = [
+            module
+            for module, nothing in (("super_resolution", "bilinear"), ("extractor", "none"))
+            if config.stages[name][module] != nothing
+        ]
+        yield from check(
+            f"{stage}.train",
+            lambda v, modules=modules: len(v) > 0 and all(m in modules for m in v),
+            f"some of the modules that the stage has: {', '.join(modules) or 'none'}",
+        )
+        yield from positive(f"{stage}.epochs")
+        yield from positive(f"{stage}.learning_rate")
+        yield from at_least_zero(f"{stage}.sr_weight")
+        yield from at_least_zero(f"{stage}.alpha")
+        yield from at_least_zero(f"{stage}.weight_decay")
+        yield from positive(f"{stage}.super_resolution_rate")
+        yield from increasing_epochs(f"{stage}.decay_epochs")
+
+
+def _recipe_problems(config: ConfigDict, check: Any) -> Iterator[str]:
+    recipe = config.data.recipe
+    for name in recipe:
+        field = f"data.recipe.{name}"
+        if name in RECIPE_CHOICES:
+            choices = RECIPE_CHOICES[name]
+            expected = f"one of {', '.join(map(repr, choices))}"
+            yield from check(field, lambda v, choices=choices: v in choices, expected)
+        elif name in ("seed", "split", "jpeg_quality", "queries_per_identity"):
+            yield from check(field, lambda v: v >= 0, "a number of at least 0")
+        elif type(recipe[name]) is int:
+            yield from check(field, lambda v: v > 0, "a number above 0")
+    top = "max_width" if "max_width" in recipe else "width"
+    if "min_width" in recipe and top in recipe:
+        yield from check(
+            "data.recipe.min_width", lambda v: v < recipe[top], f"less than {top} ({recipe[top]})"
+        )
+    if "test_fraction" in recipe:
+        yield from check("data.recipe.test_fraction", lambda v: 0 < v < 1, "a number in (0, 1)")
+    if "ratios" in recipe:
+        yield from check(
+            "data.recipe.ratios",
+            lambda v: len(v) > 0 and all(type(n) is int and n > 0 for n in v),
+            "whole numbers n of at least 1, of the ratios 1/n",
+        )
+    if "jpeg_quality" in recipe:
+        yield from check("data.recipe.jpeg_quality", lambda v: v <= 100, "a number in [0, 100]")
+    if "low_camera" in recipe:
+        word = "identity" if "ratios" in recipe else "narrower"
+        yield from check(
+            "data.recipe.low_camera",
+            lambda v: v == word or v.isdecimal(),
+            f"the number of a camera, from 0 on, or {word!r}",
+        )
+    if "split" in recipe:
+        yield from check(
+            "data.splits",
+            lambda v: len(v) > 0 and len(set(v)) == len(v) and all(type(n) is int for n in v),
+            "different numbers of divisions of the identities, such as (0, 1)",
+        )
+    else:
+        yield from check("data.splits", lambda v: v == (), "() for a data set with one division")
