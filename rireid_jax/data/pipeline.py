@@ -44,15 +44,16 @@ class Augmentation:
     Attributes:
       flip: probability of a horizontal flip.
       crop: probability of enlarging by 1.125 and cropping back at a random place.
-      min_ratio: ``None``, or degrade on the fly: the high-resolution original (target, or the image
-        where it has none) becomes the target, and is down-sampled by a ratio uniform in
-        ``[min_ratio, 1]`` to become the image.
-      kernel: of that down-sampling, a key of ``degrade.RESAMPLING``.
+      degrade: probability of degrading an image that is its own high-resolution original: it is
+        down-sampled by a ratio uniform in ``[min_ratio, 1]``, and r by the same ratio.
+      min_ratio: the least ratio.
+      kernel: of that down-sampling, one of ``config.KERNELS``.
     """
 
     flip: float = 0.5
     crop: float = 0.5
-    min_ratio: float | None = None
+    degrade: float = 0.0
+    min_ratio: float = 0.25
     kernel: str = "bicubic"
 
 
@@ -101,7 +102,7 @@ def train_batches(
         has_target: float32 ``[b]``, 1 where there is a target.
         mask: uint8 ``[b, H, W]``, 255 on the person; 255 everywhere where no mask is stored.
         label: int32 ``[b]``.
-        resolution: float32 ``[b]``, r, or the ratio where degraded on the fly.
+        resolution: float32 ``[b]``, r.
 
     Raises:
       UserError: the batch size is no multiple of the processes, or there are no records.
@@ -297,7 +298,10 @@ def _decode(
     image = decode_image(record.image, record.name)
     if not targets:
         return image, None, None
-    target = decode_image(record.target, record.name) if record.target else None
+    target = None
+    if record.target:
+        own = record.target == record.image
+        target = image if own else decode_image(record.target, record.name)
     mask = decode_mask(record.mask, record.name) if record.mask else None
     return image, target, mask
 
@@ -316,11 +320,11 @@ class _TrainingExample:
         augmentation = self.augmentation
         image, target, mask = _decode(record, self.targets)
         resolution = min(1.0, record.resolution * self.resolution_scale)
-        if augmentation.min_ratio is not None:
-            target = target or image
-            resolution = rng.uniform(augmentation.min_ratio, 1.0)
-            width = max(1, round(target.width * resolution))
-            image = downsample(target, width, augmentation.kernel)
+        if record.target == record.image and _happens(augmentation.degrade, rng):
+            ratio = rng.uniform(augmentation.min_ratio, 1.0)
+            resolution *= ratio
+            width = max(1, round(image.width * ratio))
+            image = downsample(image, width, augmentation.kernel)
         view = self._draw_view(rng)
         return _arrays(view, self.image_size, image, target, mask) | {
             "label": np.int32(0 if self.labels is None else self.labels[record.pid]),
@@ -336,6 +340,11 @@ class _TrainingExample:
             left = int(rng.integers(wide - self.image_size[1] + 1))
             corner = (top, left)
         return _View(self.image_size, corner, flip)
+
+
+def _happens(probability: float, rng: np.random.Generator) -> bool:
+    """Draws only where chance decides."""
+    return probability == 1 or (probability > 0 and bool(rng.random() < probability))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,8 @@ class Record:
     Attributes:
       image: the image as seen, encoded, at its native size: lossless PNG where we made it, the
         bytes of the original file where nothing was down-sampled.
-      target: the high-resolution original, encoded; ``b""`` where the image has none but itself.
+      target: the high-resolution original, encoded; the bytes of ``image`` where that is itself the
+        original; ``b""`` where there is none.
       mask: the person's pixels as a grey PNG of the target's size, 255 inside, or ``b""``.
       pid: identity. In names as in Market-1501, 0 is a distractor.
       camid: camera.
@@ -49,21 +50,31 @@ class ProtocolRow(NamedTuple):
     camid: int
 
 
-def protocol_hash(dataset: str, recipe: Mapping[str, Any], rows: Iterable[ProtocolRow]) -> str:
+class ProtocolHash:
     """Names an evaluation: results with different hashes are not comparable.
 
-    Args:
-      dataset: name of the data set.
-      recipe: how it was made, with its down-sampling kernel and seed.
-      rows: every record of every split, in any order.
-
-    Returns:
-      16 hexadecimal digits.
+    It covers the data set, its recipe (with the down-sampling kernel and the seed) and a row for every
+    record of every split, which may be added as they are made.
     """
-    state = hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)]))
-    for row in sorted(rows):
-        state.update(_canonical(row))
-    return state.hexdigest()[:16]
+
+    def __init__(self, dataset: str, recipe: Mapping[str, Any]):
+        self._state = hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)]))
+        self._last: ProtocolRow | None = None
+
+    def add(self, row: ProtocolRow) -> None:
+        """Adds a record.
+
+        Raises:
+          ValueError: it does not come after the one before, by split and name.
+        """
+        if self._last is not None and not self._last < row:
+            raise ValueError(f"row: found {row} after {self._last}, expected ascending rows")
+        self._last = row
+        self._state.update(_canonical(row))
+
+    def hexdigest(self) -> str:
+        """16 hexadecimal digits."""
+        return self._state.hexdigest()[:16]
 
 
 def recipe_hash(dataset: str, recipe: Mapping[str, Any]) -> str:
@@ -81,6 +92,13 @@ def encode_png(image: Image.Image | np.ndarray) -> bytes:
         image = Image.fromarray(image)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encode_jpeg(image: Image.Image, quality: int) -> bytes:
+    """Encodes an RGB image with loss, at a quality in [1, 100]."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

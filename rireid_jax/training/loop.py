@@ -194,7 +194,8 @@ def _batches(
     augmentation = Augmentation(
         flip=config.data.flip,
         crop=config.data.crop,
-        min_ratio=config.natural_images.min_ratio if natural else None,
+        degrade=1.0 if natural else config.data.degrade,
+        min_ratio=config.natural_images.min_ratio if natural else config.data.min_ratio,
     )
     batches = train_batches(
         data.splits["train"],

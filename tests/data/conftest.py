@@ -18,8 +18,16 @@ PEDESTRIANS = dict(
     kernel="bicubic",
     seed=0,
 )
-MARKET = dict(min_width=8, max_width=32, kernel="bicubic", seed=0)
-FOLDER = dict(degrade=False, min_width=8, max_width=32, kernel="bicubic", test_fraction=0.5, seed=0)
+MARKET = dict(min_width=8, max_width=32, kernel="bicubic", rounding="round", seed=0)
+FOLDER = dict(
+    degrade=False,
+    min_width=8,
+    max_width=32,
+    test_fraction=0.5,
+    kernel="bicubic",
+    rounding="round",
+    seed=0,
+)
 
 
 @pytest.fixture(scope="session")

@@ -97,8 +97,8 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr(PedestriansBuilder, "list_items", shuffled)
-    monkeypatch.setattr(PedestriansBuilder, "threads", 3)
-    again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    monkeypatch.setattr(PedestriansBuilder, "draws", False)  # so that it may have threads
+    again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path), threads=3)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)
 
@@ -149,16 +149,16 @@ def test_builds_and_reads_without_tensorflow(built, tmp_path):
 def test_a_failed_build_leaves_nothing_and_can_be_repeated(
     built, tmp_path, monkeypatch, error, expected
 ):
-    add_examples = tfds.core.SequentialWriter.add_examples
+    write = PedestriansBuilder.write
     calls = []
 
-    def fail_at_second_split(self, examples):
-        add_examples(self, examples)
+    def fail_at_second_shard(self, *shard):
+        write(self, *shard)
         calls.append(1)
         if len(calls) == 2:
             raise error
 
-    monkeypatch.setattr(tfds.core.SequentialWriter, "add_examples", fail_at_second_split)
+    monkeypatch.setattr(PedestriansBuilder, "write", fail_at_second_shard)
     with pytest.raises(expected) as caught:
         build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
     if expected is UserError:
@@ -187,16 +187,16 @@ def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
 
 def test_two_builds_at_once(built, tmp_path, monkeypatch):
     """The other process is done while this one is at its last check."""
-    check = PedestriansBuilder._check_rows
+    write = PedestriansBuilder.write
     others = []
 
-    def meanwhile(self, splits):
+    def meanwhile(self, *shard):
+        write(self, *shard)
         if not others:
             others.append(1)
             build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
-        check(self, splits)
 
-    monkeypatch.setattr(PedestriansBuilder, "_check_rows", meanwhile)
+    monkeypatch.setattr(PedestriansBuilder, "write", meanwhile)
     result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
     assert others
     assert records(result) == records(built)

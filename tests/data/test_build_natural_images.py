@@ -41,14 +41,23 @@ def test_dead_leaves(tmp_path):
     rows = records(built)
     assert len(rows) == 4
     for n, record in enumerate(rows):
-        assert (record.target, record.mask, record.pid, record.resolution) == (b"", b"", 0, 1.0)
+        assert record.target == record.image
+        assert (record.mask, record.pid, record.resolution) == (b"", 0, 1.0)
         np.testing.assert_array_equal(decode_image(record.image, "x"), dead_leaves(0, n, (16, 8)))
 
 
-def test_crops_of_a_folder(photos, tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("count", "warning"),
+    [
+        (5, "4 of the 5 images asked for, 2 passed over as smaller than"),
+        (6, "2 images passed over as too small"),
+        (10, "found 6 of the 10 images asked for"),
+    ],
+)
+def test_crops_of_a_folder(photos, tmp_path, caplog, count, warning):
     with caplog.at_level(logging.WARNING, logger="rireid_jax"):
-        rows = records(build_from(photos, tmp_path, count=10))
-    assert "4 of the 10 images asked for, 2 passed over as smaller than" in caplog.text
+        rows = records(build_from(photos, tmp_path, count=count))
+    assert warning in caplog.text
     assert [r.name for r in rows] == ["0.png", "4.png", "deep er/1.png", "deep er/5.png"]
     for record in rows:
         whole = np.asarray(Image.open(photos / record.name))

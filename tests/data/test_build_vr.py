@@ -7,7 +7,7 @@ from conftest import MARKET
 from PIL import Image
 
 from rireid_jax.data.builders import build
-from rireid_jax.data.builders.market1501 import VRMarket1501Builder
+from rireid_jax.data.builders.vr import VRMarket1501Builder
 from rireid_jax.data.degrade import draw_width
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
@@ -83,7 +83,7 @@ def test_listing_order_changes_no_bit(built, market_folder, tmp_path, monkeypatc
 def test_counts_of_a_part_are_warned_of(market_folder, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         build_from(market_folder, tmp_path)
-    assert "train has 6 images of 3 identities, the full benchmark has 12936 images of 751" in (
+    assert "train has 6 images of 3 identities, the full Market-1501 has 12,936 images of 751" in (
         caplog.text
     )
 

@@ -3,6 +3,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -246,17 +247,27 @@ def test_augmentation_is_the_same_at_every_native_size():
     assert directions == {-1, 1}
 
 
+def originals(count):
+    """Records that are their own high-resolution originals, of r = 1/2, 1, 1/2 ..."""
+    return [
+        replace(record(n, size=(64, 32)), mask=b"", resolution=0.5 if n % 2 else 1.0)
+        for n in range(count)
+    ]
+
+
 def test_degradation_on_the_fly():
-    source = [record(n, size=(64, 32), stored=False) for n in range(10)]
-    augmentation = Augmentation(flip=0.0, crop=0.0, min_ratio=0.25, kernel="lanczos")
+    augmentation = Augmentation(
+        flip=0.0, crop=0.0, degrade=1.0, min_ratio=0.25, kernel="lanczos"
+    )
     ratios = []
-    for batch in batches(30, source, augmentation=augmentation):
+    for batch in batches(30, originals(10), augmentation=augmentation):
         assert (batch["has_target"] == 1).all()
         for i, label in enumerate(batch["label"]):
-            original = Image.fromarray(pixels(9 - label, (64, 32)))
+            number = 9 - label
+            original = Image.fromarray(pixels(number, (64, 32)))
             target = original.resize((8, 16), Image.Resampling.BILINEAR)
             np.testing.assert_array_equal(batch["target"][i], target)
-            ratio = float(batch["resolution"][i])
+            ratio = float(batch["resolution"][i]) * (2 if number % 2 else 1)
             ratios.append(ratio)
             width = round(32 * ratio)
             small = original.resize((width, 2 * width), Image.Resampling.LANCZOS)
@@ -267,16 +278,33 @@ def test_degradation_on_the_fly():
     assert len(set(ratios)) == len(ratios)  # another one every time
 
 
-def test_degradation_on_the_fly_starts_from_the_target():
-    small = encode_png(np.zeros((4, 2, 3), np.uint8))
-    source = [
-        Record(small, r.target, r.mask, r.pid, r.camid, r.resolution, r.name) for r in RECORDS
-    ]
-    augmentation = Augmentation(flip=0.0, crop=0.0, min_ratio=1.0)
+def test_degradation_does_not_need_targets():
+    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0)
+    (batch,) = batches(1, originals(10), augmentation=augmentation, targets=False)
+    assert not batch["has_target"].any()
+    assert (batch["resolution"] < 1).all()
+
+
+def test_degradation_by_chance():
+    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=0.25)
+    found = np.concatenate(
+        [b["resolution"] for b in batches(100, originals(8)[::2], augmentation=augmentation)]
+    )
+    assert 0.18 < np.mean(found < 1) < 0.32  # 400 draws: standard deviation 0.022
+    assert (found > 0.2).all()
+
+
+@pytest.mark.parametrize("target", [b"", encode_png(pixels(99))])
+def test_only_originals_are_degraded(target):
+    """Images that are low by nature, and those whose original is stored beside them, stay as they are."""
+    source = [replace(r, target=target) for r in RECORDS]
+    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0)
     (batch,) = batches(1, source, augmentation=augmentation)
-    np.testing.assert_array_equal(batch["image"], batch["target"])
-    assert batch["image"].any()
-    assert (batch["resolution"] == 1).all()
+    for i, label in enumerate(batch["label"]):
+        np.testing.assert_array_equal(batch["image"][i], pixels(9 - label))
+        assert batch["resolution"][i] == (10 - label) / 16
+    np.testing.assert_array_equal(batch["has_target"], float(bool(target)))
+    assert (batch["target"] == (pixels(99) if target else 0)).all()
 
 
 def evaluation(source=RECORDS, **options):

@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from rireid_jax.data.records import (
+    ProtocolHash,
     ProtocolRow,
     decode_image,
     decode_mask,
     encode_png,
     encoded_size,
-    protocol_hash,
     recipe_hash,
 )
 from rireid_jax.errors import UserError
@@ -103,11 +103,25 @@ def test_user_error_comes_out_of_worker_processes():
     assert str(error) == "a b"
 
 
-def test_protocol_hash_does_not_depend_on_order():
+def protocol_hash(dataset, recipe, rows):
+    hashed = ProtocolHash(dataset, recipe)
+    for row in sorted(rows):
+        hashed.add(row)
+    return hashed.hexdigest()
+
+
+def test_protocol_hash():
     base = protocol_hash("d", {"seed": 0, "kernel": "bicubic"}, ROWS)
-    assert base == protocol_hash("d", {"kernel": "bicubic", "seed": 0}, ROWS[::-1])
+    assert base == protocol_hash("d", {"kernel": "bicubic", "seed": 0}, ROWS)
     assert len(base) == 16
     assert int(base, 16) >= 0
+
+
+def test_protocol_hash_takes_ascending_rows():
+    hashed = ProtocolHash("d", {})
+    hashed.add(ROWS[0])
+    with pytest.raises(ValueError, match="expected ascending rows"):
+        hashed.add(ROWS[1])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What all builders share: from a list of images to a TFDS data set on disk.
 
 A builder says which images its splits have (`list_items`) and how one becomes a record (`make`).
-Everything else is here: the order, the threads, bad images, checks, the protocol hash, the writing.
+Everything else is here and in `shards`: the order, threads or clusters, bad images, checks, the protocol hash.
 TensorFlow is not needed: images reach TFDS as encoded bytes, and go to array_record files.
 """
 
@@ -16,51 +16,29 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging as absl_logging
+from etils import epath
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from rireid_jax.config import DATASETS
-from rireid_jax.data.records import (
-    FORMAT_VERSION,
-    ProtocolRow,
-    Record,
-    encoded_size,
-    protocol_hash,
-    recipe_hash,
+from rireid_jax.data.builders.beam import run_on_beam
+from rireid_jax.data.builders.shards import (
+    Item,
+    Report,
+    plan_shards,
+    read_report,
+    write_shard,
 )
+from rireid_jax.data.records import FORMAT_VERSION, ProtocolHash, Record, recipe_hash
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
-_CHUNK = 256  # records held in memory on their way to the disk
-_SHARD = 20_000  # records a file
-
-
-@dataclass(frozen=True)
-class Item:
-    """An image that is to become a record.
-
-    Attributes:
-      name: of the record.
-      pid: identity.
-      camid: camera.
-      origin: the raw file, or the numbers that the image is drawn from.
-    """
-
-    name: str
-    pid: int
-    camid: int
-    origin: Path | tuple[int, ...]
+_SHARDS = "shards"  # where they are until the data set is complete
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder):
@@ -76,10 +54,18 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     # Nothing is downloaded; TFDS would look for checksums by way of a package it does not install.
     url_infos = None
     # Decoding and resampling release the interpreter's lock; drawing does not.
-    threads = min(16, os.cpu_count() or 1)
+    draws = False
+    expected_size: tuple[int, int] | None = None  # (width, height) of high-resolution images
 
     def __init__(
-        self, recipe: Mapping[str, Any], *, data_dir: str, raw_dir: str, max_bad_images: int
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        data_dir: str,
+        raw_dir: str = "",
+        max_bad_images: int = 0,
+        threads: int = 0,
+        beam: str = "",
     ):
         """Prepares a build; nothing is read or written yet.
 
@@ -88,18 +74,31 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
           data_dir: where built data sets go.
           raw_dir: where the original files lie; "" where there are none.
           max_bad_images: unreadable images to leave out before giving up.
+          threads: that read and make images; 0: as many as there are cores, but at most 16.
+          beam: options of the Apache Beam pipeline that builds; "": this process does.
         """
+        self._arguments = dict(
+            recipe=dict(recipe),
+            data_dir=data_dir,
+            raw_dir=raw_dir,
+            max_bad_images=max_bad_images,
+            threads=1,  # a cluster has a worker for every core
+        )
         self.recipe = dict(recipe)
         self.raw_dir = raw_dir
         self.max_bad_images = max_bad_images
+        self.threads = 1 if self.draws else threads or min(16, os.cpu_count() or 1)
+        self.beam = beam
         self.width_max = 0  # pixels; of r = width / width_max; known once items are listed
-        self._bad_images = 0
-        self._rows: list[ProtocolRow] = []
-        config = tfds.core.BuilderConfig(name=recipe_hash(self.name, self.recipe))
+        config = tfds.core.BuilderConfig(name=recipe_hash(self.name, self.hashed_recipe()))
         with quiet():  # TFDS warns of every config that is not in a list
             super().__init__(
                 data_dir=os.path.expanduser(data_dir), config=config, file_format="array_record"
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Builders travel to workers as what they were made from."""
+        return _rebuild, (type(self), self._arguments, self.width_max)
 
     @abc.abstractmethod
     def list_items(self) -> dict[str, list[Item]]:
@@ -110,12 +109,27 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """
 
     @abc.abstractmethod
-    def make(self, item: Item) -> Record:
+    def make(self, item: Item) -> Record | None:
         """Makes one record: a function of the item and the recipe alone.
+
+        Returns:
+          The record, or None where the image is of no use to the data set.
 
         Raises:
           UserError: the image is not readable.
         """
+
+    def hashed_recipe(self) -> dict[str, Any]:
+        """The recipe by which data sets and protocols are told apart."""
+        return self.recipe
+
+    def sources(self) -> Sequence[Path]:
+        """Files that the data set depends on, other than those of its images."""
+        return ()
+
+    def raw_size(self, item: Item) -> int:
+        """Bytes of an image's own file; 0 where it has none."""
+        return item.origin.stat().st_size if isinstance(item.origin, Path) else 0
 
     @functools.cached_property
     def items(self) -> dict[str, list[Item]]:
@@ -158,101 +172,195 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """A hash of the raw files' names, sizes in bytes and labels; "" where nothing is raw."""
         if not self.raw_dir:
             return ""
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for split, items in self.items.items():
-            for item in items:
-                size = item.origin.stat().st_size if isinstance(item.origin, Path) else 0
-                rows.append((split, item.name, item.pid, item.camid, size))
+            rows += [(split, i.name, i.pid, i.camid, self.raw_size(i)) for i in items]
+        rows += [("", path.name, 0, 0, path.stat().st_size) for path in self.sources()]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
     def _info(self) -> tfds.core.DatasetInfo:
-        encoded = tfds.features.Tensor(shape=(), dtype=np.object_)  # bytes, perhaps none
         return tfds.core.DatasetInfo(
-            builder=self,
-            metadata=tfds.core.MetadataDict(),
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3)),
-                    "target": encoded,
-                    "mask": encoded,
-                    "pid": tfds.features.Scalar(np.int32),
-                    "camid": tfds.features.Scalar(np.int32),
-                    "resolution": tfds.features.Scalar(np.float32),
-                    "name": encoded,
-                }
-            ),
+            builder=self, metadata=tfds.core.MetadataDict(), features=_features()
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
-        _check_names(self.items)
-        _check_queries(self.items)
-        return {split: self._generate_examples(split, items) for split, items in self.items.items()}
+    def _split_generators(self, dl_manager: Any) -> Any:
+        raise NotImplementedError  # `_download_and_prepare` needs none
 
-    def _generate_examples(
-        self, split: str, items: Sequence[Item]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yields the records of a split in the order of their names, as TFDS features."""
-        logger.info("%s: builds %d images of %s", self.name, len(items), split)
-        with ThreadPoolExecutor(self.threads) as pool:
-            for chunk in _chunks(sorted(items, key=lambda item: item.name)):
-                results = pool.map(self._attempt, chunk) if self.threads > 1 else None
-                for item, result in zip(chunk, results or map(self._attempt, chunk), strict=True):
-                    if isinstance(result, UserError):
-                        self._count_bad_image(result)
-                        continue
-                    size = encoded_size(result.image)
-                    self._rows.append(ProtocolRow(split, item.name, size, item.pid, item.camid))
-                    yield item.name, vars(result) | {"name": os.fsencode(result.name)}
-
-    def _attempt(self, item: Item) -> Record | UserError:
-        try:
-            return self.make(item)
-        except UserError as error:
-            return error
-
-    def _count_bad_image(self, error: UserError) -> None:
-        self._bad_images += 1
-        if self._bad_images > self.max_bad_images:
-            raise UserError(
-                f"{error} (bad image {self._bad_images}; config.data.max_bad_images allows "
-                f"{self.max_bad_images})"
-            )
-        logger.warning("left out: %s", error)
+    def _generate_examples(self, **_: Any) -> Any:
+        raise NotImplementedError
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
-        """Writes the records as they come.
+        """Writes the shards, and what is to be known of them.
 
-        TFDS would shuffle them first, and needs TensorFlow to do so past one gigabyte.
+        TFDS would shuffle the records first, and needs TensorFlow to do so past one gigabyte.
         """
-        info = self._info()  # of the temporary folder
-        writer = tfds.core.SequentialWriter(
-            info, max_examples_per_shard=_SHARD, file_format="array_record"
-        )
-        splits = self._split_generators(dl_manager)
-        writer.initialize_splits(list(splits))
-        for split, examples in splits.items():
-            for chunk in _chunks(examples):
-                writer.add_examples({split: [example for _, example in chunk]})
-        writer.close_all()
-        self._check_rows(splits)
-        self.info.set_splits(info.splits)
-        self.info.metadata.update(
-            protocol_hash=protocol_hash(self.name, self.recipe, self._rows),
-            width_max=self.width_max,
-            train_pids=sorted({row.pid for row in self._rows if row.split == "train"}),
-            fingerprint=self.fingerprint(),
-            recipe=self.recipe,
+        check_names(self.items)
+        check_queries(self.items)
+        folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
+        shards = plan_shards(self.items, folder)
+        counts = ", ".join(f"{len(items)} of {split}" for split, items in self.items.items())
+        logger.info("%s: builds %s", self.name, counts)
+        if self.beam:
+            run_on_beam(self.beam, shards, functools.partial(self.write, folder=str(folder)))
+        else:
+            bad = 0
+            for shard in shards:
+                self.write(shard, str(folder))
+                bad += len(read_report(shard, folder).bad)
+                if bad > self.max_bad_images:
+                    break
+        self._complete(shards, folder)
+
+    def write(self, shard: str, folder: str) -> None:
+        """Writes a shard whose plan lies in the folder."""
+        write_shard(
+            shard,
+            epath.Path(folder),
+            make=self.make,
+            serialize=serialize,
+            expected_size=self.expected_size,
+            max_bad_images=self.max_bad_images,
+            threads=self.threads,
         )
 
-    def _check_rows(self, splits: Iterable[str]) -> None:
-        """Checks again what bad images may have undone."""
-        left: dict[str, list[Item]] = {split: [] for split in splits}
-        for row in self._rows:
-            left[row.split].append(Item(row.name, row.pid, row.camid, ()))
-        for split, items in left.items():
-            if not items:
+    def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
+        """Moves the records to their places and writes the data set's metadata."""
+        protocol = ProtocolHash(self.name, self.hashed_recipe())
+        train_pids: set[int] = set()
+        lengths: dict[str, list[int]] = {split: [] for split in self.items}
+        num_bytes = dict.fromkeys(self.items, 0)
+        written: dict[str, list[str]] = {split: [] for split in self.items}
+        left_out = _LeftOut(self.name, self.max_bad_images)
+        for shard in shards:
+            report = read_report(shard, folder)
+            left_out.add(report)
+            for row in report.rows:
+                protocol.add(row)
+            split = shard.rpartition("-")[0]
+            if split == "train":
+                train_pids.update(row.pid for row in report.rows)
+            if report.rows:
+                lengths[split].append(len(report.rows))
+                num_bytes[split] += report.num_bytes
+                written[split].append(shard)
+        left_out.tell(self.expected_size)
+        for split, names in written.items():
+            if not names:
                 raise UserError(f"{self.name}: found no readable image for {split}")
-        _check_queries(left)
+        if left_out.any:
+            self._check_what_is_left(shards, folder)
+        infos = []
+        for split, names in written.items():
+            template = tfds.core.ShardedFileTemplate(
+                dataset_name=self.name,
+                data_dir=folder.parent,
+                split=split,
+                filetype_suffix="array_record",
+            )
+            for number, shard in enumerate(names):
+                place = template.sharded_filepath(shard_index=number, num_shards=len(names))
+                (folder / f"{shard}.records").replace(place)
+            infos.append(
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=lengths[split],
+                    num_bytes=num_bytes[split],
+                    filename_template=template,
+                )
+            )
+        self.info.set_splits(tfds.core.SplitDict(infos))
+        self.info.metadata.update(
+            protocol_hash=protocol.hexdigest(),
+            width_max=self.width_max,
+            train_pids=sorted(train_pids),
+            fingerprint=self.fingerprint(),
+            recipe=self.hashed_recipe(),
+        )
+        folder.rmtree()
+
+    def _check_what_is_left(self, shards: Iterable[str], folder: epath.Path) -> None:
+        """Checks again what images that were left out may have undone."""
+        left: dict[str, list[Item]] = {split: [] for split in self.items}
+        for shard in shards:
+            for row in read_report(shard, folder).rows:
+                left[row.split].append(Item(row.name, row.pid, row.camid, ()))
+        check_queries(left)
+
+
+class _LeftOut:
+    """Counts the images that did not become records, or not as expected."""
+
+    def __init__(self, dataset: str, max_bad_images: int):
+        self._dataset, self._max_bad_images = dataset, max_bad_images
+        self._bad = self._passed_over = self._num_odd = 0
+        self._odd_size = ""
+
+    @property
+    def any(self) -> bool:
+        return self._bad + self._passed_over > 0
+
+    def add(self, report: Report) -> None:
+        """Raises UserError as soon as there are too many bad images."""
+        self._passed_over += report.passed_over
+        self._num_odd += report.num_odd
+        self._odd_size = self._odd_size or report.odd_size
+        for message in report.bad:
+            self._bad += 1
+            if self._bad > self._max_bad_images:
+                raise UserError(
+                    f"{message} (bad image {self._bad}; config.data.max_bad_images allows "
+                    f"{self._max_bad_images})"
+                )
+            logger.warning("left out: %s", message)
+
+    def tell(self, expected_size: tuple[int, int] | None) -> None:
+        """Warns of what is no error."""
+        if self._passed_over:
+            logger.warning(
+                "%s: %d images passed over as too small", self._dataset, self._passed_over
+            )
+        if expected_size and self._num_odd:
+            logger.warning(
+                "%s: %d images have not the benchmark's %dx%d pixels, first %s; is this the "
+                "original download?",
+                *(self._dataset, self._num_odd, *expected_size, self._odd_size),
+            )
+
+
+def _rebuild(kind: type[RecordBuilder], arguments: dict[str, Any], width_max: int) -> RecordBuilder:
+    builder = kind(**arguments)
+    builder.width_max = width_max
+    return builder
+
+
+def _features() -> tfds.features.FeaturesDict:
+    encoded = tfds.features.Tensor(shape=(), dtype=np.object_)  # bytes, perhaps none
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "target": encoded,
+            "mask": encoded,
+            "pid": tfds.features.Scalar(np.int32),
+            "camid": tfds.features.Scalar(np.int32),
+            "resolution": tfds.features.Scalar(np.float32),
+            "name": encoded,
+        }
+    )
+
+
+@functools.cache
+def _serializer() -> tuple[tfds.features.FeaturesDict, ExampleSerializer]:
+    features = _features()
+    return features, ExampleSerializer(features.get_serialized_info())
+
+
+def serialize(record: Record) -> bytes:
+    """A record as TFDS stores it, in the same bytes in every process."""
+    fields = {name: getattr(record, name) for name in Record.__dataclass_fields__}
+    features, serializer = _serializer()
+    example = features.encode_example(fields | {"name": os.fsencode(record.name)})
+    # TFDS leaves the order of the fields to protobuf, which draws it anew in every process.
+    return serializer.get_tf_example(example).SerializeToString(deterministic=True)
 
 
 @contextlib.contextmanager
@@ -266,42 +374,6 @@ def quiet() -> Iterator[None]:
         absl_logging.set_verbosity(verbosity)
 
 
-def raw_folder(dataset: str, raw_dir: str) -> Path:
-    """The folder or file ``config.data.raw_dir``.
-
-    Raises:
-      UserError: it is not given or not there; the message says what is expected.
-    """
-    expected = DATASETS[dataset].raw
-    if not raw_dir:
-        raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
-    path = Path(raw_dir).expanduser()
-    if not path.exists():
-        raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
-    return path
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, by name; hidden files and other suffixes do not count."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
-
-
-def read_bytes(path: Path) -> bytes:
-    """Reads a raw file.
-
-    Raises:
-      UserError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}, expected a readable image") from error
-
-
 def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
     """Names in a random order that depends on nothing but ``(seed, purpose)`` and the names."""
 
@@ -312,13 +384,12 @@ def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
     return sorted(names, key=rank)
 
 
-def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(values)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk
+def check_names(splits: Mapping[str, Sequence[Item]]) -> None:
+    """Every record needs a name of its own.
 
-
-def _check_names(splits: Mapping[str, Sequence[Item]]) -> None:
+    Raises:
+      UserError: one appears twice.
+    """
     seen: dict[str, str] = {}
     for split, items in splits.items():
         for item in items:
@@ -330,8 +401,12 @@ def _check_names(splits: Mapping[str, Sequence[Item]]) -> None:
             seen[item.name] = split
 
 
-def _check_queries(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Every query needs a gallery image of its identity from another camera to be found."""
+def check_queries(splits: Mapping[str, Sequence[Item]]) -> None:
+    """Every query needs a gallery image of its identity from another camera to be found.
+
+    Raises:
+      UserError: some have none.
+    """
     if "query" not in splits:
         return
     cameras: dict[int, set[int]] = {}
@@ -349,6 +424,6 @@ def _check_queries(splits: Mapping[str, Sequence[Item]]) -> None:
 
 
 def _disk_full(error: BaseException) -> bool:
-    # array_record raises RuntimeError with the system's words in it.
+    # array_record raises RuntimeError with the system's words in it, and so does Beam.
     code = getattr(error, "errno", None)
     return code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from rireid_jax.data.builders.base import Item, RecordBuilder, keyed_order, raw_folder
-from rireid_jax.data.builders.crops import original, varying_resolution
-from rireid_jax.data.builders.layouts import SPLITS, Crop, find_crops
+from rireid_jax.config import DATASETS
+from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.crops import as_it_is, varying_resolution
+from rireid_jax.data.builders.shards import Item
+from rireid_jax.data.raw.base import existing_path, read_bytes
+from rireid_jax.data.raw.crops import SPLITS, Crop, find_crops
+from rireid_jax.data.raw.market1501 import DISTRACTOR
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
-
-DISTRACTOR = 0  # in names as in Market-1501: somebody who is no query
 
 
 class FolderBuilder(RecordBuilder):
@@ -33,7 +35,7 @@ class FolderBuilder(RecordBuilder):
     name = "folder"
 
     def list_items(self) -> dict[str, list[Item]]:
-        crops = find_crops(raw_folder(self.name, self.raw_dir))
+        crops = find_crops(existing_path(self.raw_dir, DATASETS[self.name].raw))
         if crops[0].split is None:
             crops = list(_split(crops, self.recipe["test_fraction"], self.recipe["seed"]))
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
@@ -51,9 +53,11 @@ class FolderBuilder(RecordBuilder):
         return splits
 
     def make(self, item: Item) -> Record:
+        assert isinstance(item.origin, Path)
+        data = read_bytes(item.origin)
         if self.recipe["degrade"]:
-            return varying_resolution(item, self.recipe)
-        return original(item, self.width_max)
+            return varying_resolution(item, data, self.recipe)
+        return as_it_is(item, data, self.width_max, original=False)
 
     def _greatest_width(self, paths: Sequence[Path]) -> int:
         with ThreadPoolExecutor(self.threads) as pool:

@@ -1,22 +1,21 @@
 """Images of anything, for the first part of FFSR's training (section 5.2 of the paper)."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow_datasets as tfds
 from PIL import Image
 
-from rireid_jax.data.builders.base import (
-    IMAGE_SUFFIXES,
-    Item,
-    RecordBuilder,
-    keyed_order,
-    read_bytes,
-)
+from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.shards import Item, chunks
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.keyed_random import keyed_rng
+from rireid_jax.data.raw.base import IMAGE_SUFFIXES, read_bytes
 from rireid_jax.data.records import Record, decode_image, encode_png
 from rireid_jax.errors import UserError
 
@@ -27,46 +26,53 @@ class NaturalImagesBuilder(RecordBuilder):
     """Crops of a fixed size from a folder of images, or dead leaves where there is no folder.
 
     The recipe has `count`, `size` (height, width) and `seed`. The only split is `train`. A record
-    is its own original: it has no target, and its low-resolution twin is made as it is read. Images
-    smaller than a crop are passed over, nothing is enlarged.
+    is its own original, and its low-resolution twin is made as it is read. Images smaller than a crop are
+    passed over, nothing is enlarged. At the size of ImageNet only names are held in memory.
     """
 
     name = "natural_images"
+    VERSION = tfds.core.Version("2.0.0")  # 1 had no targets
 
-    def __init__(self, recipe: Mapping[str, Any], *, raw_dir: str, **options: Any):
+    def __init__(self, recipe: Mapping[str, Any], *, raw_dir: str = "", **options: Any):
+        self.draws = not raw_dir
+        super().__init__(recipe, raw_dir=raw_dir, **options)
+
+    def hashed_recipe(self) -> dict[str, Any]:
         # Drawn and photographed images must not share a folder.
-        source = "folder" if raw_dir else "dead_leaves"
-        self.threads = RecordBuilder.threads if raw_dir else 1
-        super().__init__({**recipe, "source": source}, raw_dir=raw_dir, **options)
+        return self.recipe | {"source": "folder" if self.raw_dir else "dead_leaves"}
 
     def list_items(self) -> dict[str, list[Item]]:
         self.width_max = self.recipe["size"][1]
         if not self.raw_dir:
             indices = range(self.recipe["count"])
             return {"train": [Item(f"{index:06d}.png", 0, 0, (index,)) for index in indices]}
-        raw = Path(self.raw_dir).expanduser()
-        if not raw.is_dir():
+        if not self._raw.is_dir():
             raise UserError(
-                f"--config.natural_images.raw_dir: {raw} is not there, expected a folder of images"
+                f"--config.natural_images.raw_dir: {self._raw} is not there, expected a folder of "
+                "images"
             )
-        items = list(self._choose(raw))
-        if not items:
+        names = list(self._choose())
+        if not names:
             raise UserError(
                 f"--config.natural_images.raw_dir: found no images of at least "
-                f"{self.recipe['size']} (height, width) in {raw}"
+                f"{self.recipe['size']} (height, width) in {self._raw}"
             )
-        return {"train": items}
+        return {"train": [Item(name, 0, 0, ()) for name in names]}
 
-    def make(self, item: Item) -> Record:
-        if isinstance(item.origin, Path):
-            image = decode_image(read_bytes(item.origin), str(item.origin))
-            pixels = self._crop(np.asarray(image), item.name)
-        else:
-            size = tuple(self.recipe["size"])
+    def make(self, item: Item) -> Record | None:
+        size = tuple(self.recipe["size"])
+        if isinstance(item.origin, tuple) and item.origin:
             pixels = dead_leaves(self.recipe["seed"], item.origin[0], size)
+        else:
+            path = self._raw / item.name
+            whole = np.asarray(decode_image(read_bytes(path), str(path)))
+            if whole.shape[0] < size[0] or whole.shape[1] < size[1]:
+                return None
+            pixels = self._crop(whole, item.name)
+        image = encode_png(pixels)
         return Record(
-            image=encode_png(pixels),
-            target=b"",
+            image=image,
+            target=image,
             mask=b"",
             pid=item.pid,
             camid=item.camid,
@@ -74,31 +80,52 @@ class NaturalImagesBuilder(RecordBuilder):
             name=item.name,
         )
 
-    def _choose(self, raw: Path) -> Iterator[Item]:
-        """Yields `count` images of sufficient size in an order drawn from their names."""
-        paths = {
-            path.relative_to(raw).as_posix(): path
-            for path in raw.rglob("*")
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        }
-        small = chosen = 0
-        for name in keyed_order(self.recipe["seed"], "choose", paths):
-            if chosen == self.recipe["count"]:
-                break
-            if self._too_small(paths[name]):
-                small += 1
-                continue
-            chosen += 1
-            yield Item(name, 0, 0, paths[name])
-        if small or chosen < self.recipe["count"]:
+    def raw_size(self, item: Item) -> int:
+        return (self._raw / item.name).stat().st_size
+
+    @property
+    def _raw(self) -> Path:
+        return Path(self.raw_dir).expanduser()
+
+    def _choose(self) -> Iterator[str]:
+        """Yields the names of `count` images of sufficient size in an order drawn from their names.
+
+        Where all files are asked for, their sizes are left to `make`, which has to open them anyway.
+        """
+        count = self.recipe["count"]
+        names = [
+            os.path.relpath(os.path.join(folder, name), self._raw).replace(os.sep, "/")
+            for folder, _, files in os.walk(self._raw, followlinks=True)
+            for name in files
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
+        ordered = keyed_order(self.recipe["seed"], "choose", names)
+        if count >= len(names):
+            if count > len(names):
+                logger.warning(
+                    "natural_images: found %d of the %d images asked for", len(names), count
+                )
+            yield from ordered
+            return
+        chosen = small = 0
+        with ThreadPoolExecutor(self.threads) as pool:
+            for chunk in chunks(ordered):
+                for name, too_small in zip(chunk, pool.map(self._too_small, chunk), strict=True):
+                    small += too_small
+                    if not too_small and chosen < count:
+                        chosen += 1
+                        yield name
+                if chosen == count:
+                    break
+        if chosen < count:
             logger.warning(
                 "natural_images: %d of the %d images asked for, %d passed over as smaller than %s",
-                *(chosen, self.recipe["count"], small, self.recipe["size"]),
+                *(chosen, count, small, self.recipe["size"]),
             )
 
-    def _too_small(self, path: Path) -> bool:
+    def _too_small(self, name: str) -> bool:
         try:
-            with Image.open(path) as image:
+            with Image.open(self._raw / name) as image:
                 return image.height < self.recipe["size"][0] or image.width < self.recipe["size"][1]
         except Exception:  # a broken file; `make` complains of it
             return False

@@ -2,7 +2,8 @@
 
 from PIL import Image
 
-from rireid_jax.data.builders.base import Item, RecordBuilder
+from rireid_jax.data.builders.base import RecordBuilder
+from rireid_jax.data.builders.shards import Item
 from rireid_jax.data.degrade import downsample, draw_width
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import Record, encode_png
@@ -16,7 +17,7 @@ class PedestriansBuilder(RecordBuilder):
     """
 
     name = "pedestrians"
-    threads = 1
+    draws = True
 
     def list_items(self) -> dict[str, list[Item]]:
         recipe = self.recipe

@@ -8,16 +8,32 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from rireid_jax.data.builders.base import RecordBuilder, quiet
+from rireid_jax.data.builders.caviar import CAVIARBuilder
 from rireid_jax.data.builders.folder import FolderBuilder
-from rireid_jax.data.builders.market1501 import VRMarket1501Builder
+from rireid_jax.data.builders.mlr import (
+    MLRCUHK03Builder,
+    MLRMarket1501Builder,
+    MLRVIPeRBuilder,
+)
 from rireid_jax.data.builders.natural_images import NaturalImagesBuilder
 from rireid_jax.data.builders.pedestrians import PedestriansBuilder
+from rireid_jax.data.builders.vr import VRMarket1501Builder, VRMSMT17Builder
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
 
 BUILDERS: Mapping[str, type[RecordBuilder]] = {
     builder.name: builder
-    for builder in (PedestriansBuilder, VRMarket1501Builder, FolderBuilder, NaturalImagesBuilder)
+    for builder in (
+        PedestriansBuilder,
+        CAVIARBuilder,
+        MLRVIPeRBuilder,
+        MLRCUHK03Builder,
+        VRMarket1501Builder,
+        VRMSMT17Builder,
+        MLRMarket1501Builder,
+        FolderBuilder,
+        NaturalImagesBuilder,
+    )
 }
 
 
@@ -65,6 +81,8 @@ def build(
     data_dir: str,
     raw_dir: str = "",
     max_bad_images: int = 0,
+    threads: int = 0,
+    beam: str = "",
 ) -> Built:
     """Builds a data set unless it has been built before, and opens it.
 
@@ -74,13 +92,20 @@ def build(
       data_dir: where built data sets go; made if need be.
       raw_dir: where the original files lie. "" opens what was built before.
       max_bad_images: unreadable images to leave out, each with a warning, before giving up.
+      threads: that read and make images; 0: as many as there are cores.
+      beam: options of the Apache Beam pipeline that builds; "": this process does.
 
     Raises:
       UserError: the raw files are missing, are not what the data set expects, or are other files
         than those of the earlier build; the disk is full.
     """
     builder = BUILDERS[dataset](
-        recipe, data_dir=data_dir, raw_dir=raw_dir, max_bad_images=max_bad_images
+        recipe,
+        data_dir=data_dir,
+        raw_dir=raw_dir,
+        max_bad_images=max_bad_images,
+        threads=threads,
+        beam=beam,
     )
     path = str(builder.data_path)
     if not builder.data_path.exists():

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rireid_jax.data.builders.base import image_files
-from rireid_jax.data.builders.market1501 import FOLDERS, JUNK, parse_name
+from rireid_jax.data.raw.base import image_files
+from rireid_jax.data.raw.market1501 import FOLDERS, JUNK, parse_name
 from rireid_jax.errors import UserError
 
 SPLITS = ("train", "query", "gallery")

@@ -1,0 +1,40 @@
+"""Building on Apache Beam: every shard an element, on one machine or on a cluster."""
+
+import shlex
+from collections.abc import Callable, Sequence
+
+from rireid_jax.errors import UserError
+
+
+def run_on_beam(options: str, shards: Sequence[str], write: Callable[[str], None]) -> None:
+    """Writes all shards and returns when they are written.
+
+    Workers read the raw files and write the data set themselves: both folders must be where they
+    can reach them under the same path.
+
+    Args:
+      options: of the pipeline, as on a command line, such as "--runner=DirectRunner".
+      shards: names of the shards.
+      write: writes one; picklable. Beam may call it again for a shard that was written.
+
+    Raises:
+      UserError: Apache Beam is not installed, or does not accept the options.
+    """
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise UserError(
+            f"config.data.beam: found {options!r}, but Apache Beam is not installed, expected "
+            "pip install 'rireid_jax[beam]', or '' to build in this process"
+        ) from error
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
+    except (SystemExit, ValueError) as error:  # Beam parses by argparse, which exits
+        raise UserError(
+            f"config.data.beam: found {options!r}, expected options of an Apache Beam pipeline "
+            "such as '--runner=DirectRunner'"
+        ) from error
+    with pipeline:
+        # Without Reshuffle, a runner may fuse the two and write all shards in one worker.
+        _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(write)

@@ -1,0 +1,176 @@
+"""The files of a data set: planned at once, written one by one, wherever and in whatever order.
+
+A plan divides the images of every split, in the order of their names, into shards of a fixed number. Each
+shard is written by `write_shard`, a function of its plan alone, which leaves two files: the records, and a
+report of them. That is why threads, processes and clusters give the same bytes, and why memory is bounded by a
+few hundred images however many there are.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from array_record.python.array_record_module import ArrayRecordWriter
+from etils import epath
+
+from rireid_jax.data.raw.base import Origin
+from rireid_jax.data.records import ProtocolRow, Record, encoded_size
+from rireid_jax.errors import UserError
+
+T = TypeVar("T")
+
+SHARD_SIZE = 2_000  # images; a unit of work, some hundred megabytes at most
+_CHUNK = 256  # records held in memory on their way to the disk
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An image that is to become a record.
+
+    Attributes:
+      name: of the record.
+      pid: identity.
+      camid: camera.
+      origin: the raw file, or the numbers that the image is found by or drawn from.
+      ratio: n, where the image is to be down-sampled by 1/n; 0 where it is low by nature, so that
+        nobody knows its original.
+    """
+
+    name: str
+    pid: int
+    camid: int
+    origin: Origin
+    ratio: int = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a shard.
+
+    Attributes:
+      rows: what the protocol hash covers, a row for every record written.
+      num_bytes: of the records.
+      bad: messages about unreadable images.
+      passed_over: images that the builder had no use for.
+      odd_size: the first image that has not the size that the benchmark's have, and its size.
+      num_odd: how many there are.
+    """
+
+    rows: Sequence[ProtocolRow]
+    num_bytes: int
+    bad: Sequence[str]
+    passed_over: int
+    odd_size: str
+    num_odd: int
+
+
+def plan_shards(splits: Mapping[str, Sequence[Item]], folder: epath.Path) -> list[str]:
+    """Writes the plan of every shard into a new folder.
+
+    Returns:
+      The shards' names, by split and then by position.
+    """
+    folder.mkdir(parents=True)
+    shards = []
+    for split, items in sorted(splits.items()):
+        ordered = sorted(items, key=lambda item: item.name)
+        for number, start in enumerate(range(0, len(ordered), SHARD_SIZE)):
+            shard = f"{split}-{number:05d}"
+            plan = pickle.dumps(ordered[start : start + SHARD_SIZE])
+            (folder / f"{shard}.plan").write_bytes(plan)
+            shards.append(shard)
+    return shards
+
+
+def write_shard(
+    shard: str,
+    folder: epath.Path,
+    *,
+    make: Callable[[Item], Record | None],
+    serialize: Callable[[Record], bytes],
+    expected_size: tuple[int, int] | None,
+    max_bad_images: int,
+    threads: int,
+) -> None:
+    """Makes the records of a shard; may be repeated, and done by two at once.
+
+    Args:
+      shard: its name.
+      folder: of the plans; records and report go there too.
+      make: makes a record; None: the image is of no use. May raise UserError.
+      serialize: the record as it is stored.
+      expected_size: (width, height) that high-resolution images should have; None: any.
+      max_bad_images: unreadable images after which to give up.
+      threads: that make records.
+    """
+    split = shard.rpartition("-")[0]
+    items: list[Item] = pickle.loads((folder / f"{shard}.plan").read_bytes())
+    rows: list[ProtocolRow] = []
+    bad: list[str] = []
+    num_bytes = passed_over = num_odd = 0
+    odd_size = ""
+
+    def attempt(item: Item) -> Record | UserError | None:
+        try:
+            return make(item)
+        except UserError as error:
+            return error
+
+    unique = f"{shard}.{uuid4().hex}"
+    writer = ArrayRecordWriter(str(folder / unique), "group_size:1")
+    with ThreadPoolExecutor(threads) as pool:
+        for chunk in chunks(items):
+            results = pool.map(attempt, chunk) if threads > 1 else map(attempt, chunk)
+            for item, record in zip(chunk, results, strict=True):
+                if record is None:
+                    passed_over += 1
+                    continue
+                if isinstance(record, UserError):
+                    bad.append(str(record))
+                    continue
+                size = encoded_size(record.image)
+                rows.append(ProtocolRow(split, item.name, size, item.pid, item.camid))
+                original = encoded_size(record.target) if record.target else size
+                if expected_size not in (None, original):
+                    num_odd += 1
+                    odd_size = odd_size or f"{item.name} of {original[0]}x{original[1]}"
+                data = serialize(record)
+                num_bytes += len(data)
+                writer.write(data)
+            if len(bad) > max_bad_images:
+                break
+    writer.close()
+    (folder / unique).replace(folder / f"{shard}.records")
+    report = {
+        "rows": rows,
+        "num_bytes": num_bytes,
+        "bad": bad,
+        "passed_over": passed_over,
+        "odd_size": odd_size,
+        "num_odd": num_odd,
+    }
+    temporary = folder / f"{unique}.json"
+    temporary.write_text(json.dumps(report))
+    temporary.replace(folder / f"{shard}.report")
+
+
+def read_report(shard: str, folder: epath.Path) -> Report:
+    """What `write_shard` left."""
+    report: dict[str, Any] = json.loads((folder / f"{shard}.report").read_text())
+    rows = [
+        ProtocolRow(split, name, tuple(size), pid, camid)
+        for split, name, size, pid, camid in report.pop("rows")
+    ]
+    return Report(rows=rows, **report)
+
+
+def chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    """Lists of a few hundred values."""
+    iterator = iter(values)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,105 @@
+"""Divisions of identities made by others, in the forms that re-identification code writes them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from rireid_jax.data.raw.base import RawImage
+from rireid_jax.errors import UserError
+
+_EXPECTED = (
+    "expected a list of splits, each with train, query and gallery (or trainval, test_probe and "
+    "test_gallery): [path, pid, camid] of images, or numbers of identities"
+)
+_TRAIN = ("train", "trainval")
+_TEST = ("query", "gallery", "test_probe", "test_gallery")
+
+
+def read_split_file(path: Path, images: Sequence[RawImage]) -> list[frozenset[int]]:
+    """Reads which identities every split tests on.
+
+    Two forms are known. torchreid's ``splits.json`` and ``splits_classic_*.json`` list
+    ``[path, pid, camid]``; an image is found by the end of its path, since folders and numbers of
+    identities are those of another machine. open-reid's ``splits.json`` and SING's list numbers of
+    identities, from 0 on in the order of the identities here. Which image has which role is for the
+    recipe to say.
+
+    Args:
+      path: a JSON file: one split, or a list of them.
+      images: of the download.
+
+    Returns:
+      The test identities of each split.
+
+    Raises:
+      UserError: the file has another form, names what is not there, or has an identity both in
+        training and in test.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # not there, not text, not JSON
+        raise UserError(f"{path}: {error}, {_EXPECTED}") from error
+    splits = content if isinstance(content, list) else [content]
+    if not splits or not all(isinstance(split, dict) for split in splits):
+        raise UserError(f"{path}: found no list of splits, {_EXPECTED}")
+    identities = _Identities(path, images)
+    return [_test_identities(f"{path}, split {n}", s, identities) for n, s in enumerate(splits)]
+
+
+def _test_identities(
+    place: str, split: Mapping[str, Any], identities: "_Identities"
+) -> frozenset[int]:
+    parts = {name: split[name] for name in (*_TRAIN, *_TEST) if name in split}
+    train = {name: part for name, part in parts.items() if name in _TRAIN}
+    test = {name: part for name, part in parts.items() if name in _TEST}
+    if not train or not test or not all(isinstance(part, list) for part in parts.values()):
+        raise UserError(f"{place}: found {', '.join(split) or 'nothing'}, {_EXPECTED}")
+    trained = {identities[entry] for part in train.values() for entry in part}
+    tested = {identities[entry] for part in test.values() for entry in part}
+    if not trained or not tested:
+        raise UserError(f"{place}: found nobody to train or to test on, {_EXPECTED}")
+    if both := trained & tested:
+        raise UserError(
+            f"{place}: found identity {min(both)} and {len(both) - 1} others both in training and "
+            "in test, expected every identity in one of them"
+        )
+    return frozenset(tested)
+
+
+class _Identities:
+    """Finds the identity that an entry of a split file means."""
+
+    def __init__(self, path: Path, images: Iterable[RawImage]):
+        self._path = path
+        self._by_ending: dict[str, set[int]] = {}
+        pids = set()
+        for image in images:
+            pids.add(image.pid)
+            for ending in (image.name, PurePosixPath(image.name).name):
+                self._by_ending.setdefault(ending, set()).add(image.pid)
+        self._by_number = sorted(pids)
+
+    def __getitem__(self, entry: Any) -> int:
+        if isinstance(entry, list) and entry and isinstance(entry[0], str):
+            return self._of_image(entry[0])
+        if type(entry) is int:
+            if not 0 <= entry < len(self._by_number):
+                raise UserError(
+                    f"{self._path}: found identity number {entry}, expected 0 to "
+                    f"{len(self._by_number) - 1}"
+                )
+            return self._by_number[entry]
+        raise UserError(f"{self._path}: found an entry {entry!r}, {_EXPECTED}")
+
+    def _of_image(self, name: str) -> int:
+        # A Windows path has slashes of both kinds.
+        parts = PureWindowsPath(name).parts if "\\" in name else PurePosixPath(name).parts
+        for count in (2, 1):
+            found = self._by_ending.get("/".join(parts[-count:]), set())
+            if len(found) == 1:
+                return next(iter(found))
+        raise UserError(
+            f"{self._path}: found image {name!r}, which is not in the download, expected the file "
+            "names of its images"
+        )

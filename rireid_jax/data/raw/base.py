@@ -1,0 +1,191 @@
+"""What every reader of an original download has in common."""
+
+import abc
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PIL import Image
+
+from rireid_jax.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+Origin = Path | tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RawImage:
+    """An image of a download.
+
+    Attributes:
+      name: path relative to the download, with slashes: unique, and the same on every machine; all
+        that is random about the image is drawn from it.
+      pid: identity; no two people of a download have the same, whatever their roles.
+      camid: 0-based camera.
+      origin: its file, or its place in a container that the reader knows.
+      role: "train", "val", "query" or "gallery" where the benchmark comes divided, else "".
+    """
+
+    name: str
+    pid: int
+    camid: int
+    origin: Origin
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many images and identities there are; None where that is not published."""
+
+    images: int
+    identities: int | None = None
+
+
+class RawDataset(abc.ABC):
+    """A download in one of the layouts that other libraries expect too.
+
+    Class attributes:
+      title: as publications name it.
+      tree: the expected files, a line each, for people to read.
+      published: by role, how many images and identities its authors count.
+      size: (width, height) of all images in pixels; None where they vary.
+    """
+
+    title: ClassVar[str]
+    tree: ClassVar[str]
+    published: ClassVar[Mapping[str, Count]]
+    size: ClassVar[tuple[int, int] | None] = None
+
+    def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
+        """Finds the root of the download in ``raw_dir`` or below; reads no image.
+
+        Args:
+          raw_dir: an existing file or folder.
+          recipe: of the data set; a reader may have options in it.
+
+        Raises:
+          UserError: the download is not there, or parts of it are missing.
+        """
+        self.raw_dir = raw_dir
+        self.recipe = recipe
+
+    @abc.abstractmethod
+    def images(self) -> list[RawImage]:
+        """All images that belong to the benchmark, in any order.
+
+        Raises:
+          UserError: a list, a name or a container is not as expected; a line names it.
+        """
+
+    def sources(self) -> Sequence[Path]:
+        """Files other than those of the images themselves that the result depends on."""
+        return ()
+
+    def official_splits(self) -> Sequence[Collection[int]]:
+        """Test identities of every split that the download comes with.
+
+        Raises:
+          UserError: it comes without.
+        """
+        raise UserError(
+            f"config.data.recipe.split_source: found 'official', but {self.title} comes without "
+            "splits, expected 'random' or a split file"
+        )
+
+    def read(self, origin: Origin) -> bytes:
+        """The encoded image at an ``origin`` of ``images()``.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        assert isinstance(origin, Path)
+        return read_bytes(origin)
+
+    def width(self, origin: Origin) -> int:
+        """Width of an image in pixels, by its header; 0 where it cannot be read, which `read` tells of."""
+        assert isinstance(origin, Path)
+        try:
+            with Image.open(origin) as image:
+                return image.width
+        except Exception:  # a broken file makes a decoder raise almost anything
+            return 0
+
+    def mismatches(self, images: Sequence[RawImage]) -> Iterator[str]:
+        """In words, where the numbers of images and identities are not the published ones."""
+        for role, published in self.published.items():
+            found = [image for image in images if not role or image.role == role]
+            identities = len({image.pid for image in found})
+            if len(found) == published.images and identities == (
+                published.identities or identities
+            ):
+                continue
+            of = "" if published.identities is None else f" of {published.identities:,} identities"
+            yield (
+                f"{role + ' has' if role else 'found'} {len(found):,} images of {identities:,} "
+                f"identities, the full {self.title} has {published.images:,} images{of}"
+            )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, by name; hidden files and other suffixes do not count."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def read_bytes(path: Path) -> bytes:
+    """Reads a raw file.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}, expected a readable image") from error
+
+
+def find_root(
+    raw_dir: Path, parents: Sequence[str], required: Sequence[str], expected: str
+) -> Path:
+    """The first of ``raw_dir/parent`` that holds all of ``required``.
+
+    Args:
+      raw_dir: what the user gave.
+      parents: where below it the download may lie, by other libraries' habits; "" is itself.
+      required: files or folders relative to the root.
+      expected: the end of the message, what should be there.
+
+    Raises:
+      UserError: there is none. If one holds some of ``required``, the others are named.
+    """
+    for parent in parents:
+        root = raw_dir / parent
+        missing = [name for name in required if not (root / name).exists()]
+        if not missing:
+            return root
+        if len(missing) < len(required):
+            break
+    else:
+        root, missing = raw_dir, list(required)
+    raise UserError(
+        f"--config.data.raw_dir: {root} has no {' and no '.join(missing)}, expected {expected}"
+    )
+
+
+def existing_path(raw_dir: str, expected: str) -> Path:
+    """The folder or file ``config.data.raw_dir``.
+
+    Raises:
+      UserError: it is not given or not there; the message says what is expected.
+    """
+    if not raw_dir:
+        raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
+    path = Path(raw_dir).expanduser()
+    if not path.exists():
+        raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
+    return path

@@ -1,0 +1,67 @@
+"""Market-1501 (Zheng et al., ICCV 2015)."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rireid_jax.data.raw.base import Count, RawDataset, RawImage, find_root, image_files
+from rireid_jax.errors import UserError
+
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+JUNK = -1  # a bad detection of somebody; the benchmark ignores it
+DISTRACTOR = 0  # a detection of nobody, or of somebody who is no query; stays in the gallery
+_NAME = re.compile(r"(-1|\d+)_c(\d+)(?!\d)")
+
+
+def parse_name(path: Path) -> tuple[int, int]:
+    """Identity and 0-based camera of a file named as in Market-1501, ``0002_c1s1_000451_03.jpg``.
+
+    Raises:
+      UserError: the name has another form.
+    """
+    match = _NAME.match(path.name)
+    if match is None or int(match[2]) == 0:
+        raise UserError(
+            f"{path}: found a name of another form, expected <identity>_c<camera>..., such as "
+            "0002_c1s1_000451_03.jpg"
+        )
+    return int(match[1]), int(match[2]) - 1
+
+
+class Market1501(RawDataset):
+    """Three folders of JPEG files. Junk (-1) is left out, distractors (0) stay in the gallery."""
+
+    title = "Market-1501"
+    tree = """\
+Market-1501-v15.09.15/
+  bounding_box_train/0002_c1s1_000451_03.jpg ...   12,936 images
+  query/0001_c1s1_001051_00.jpg ...                 3,368 images
+  bounding_box_test/0001_c1s1_001051_03.jpg ...    15,913 images, and junk named -1_..."""
+    published: ClassVar = {
+        "train": Count(12_936, 751),
+        "query": Count(3_368, 750),
+        "gallery": Count(15_913),
+    }
+    size = (64, 128)
+
+    def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
+        super().__init__(raw_dir, recipe)
+        self.root = find_root(
+            raw_dir,
+            ("", "Market-1501-v15.09.15", "market1501/Market-1501-v15.09.15"),
+            tuple(FOLDERS.values()),
+            "the folder Market-1501-v15.09.15 with bounding_box_train, query and bounding_box_test",
+        )
+
+    def images(self) -> list[RawImage]:
+        found: list[RawImage] = []
+        for role, folder in FOLDERS.items():
+            before = len(found)
+            for path in image_files(self.root / folder):
+                pid, camid = parse_name(path)
+                if pid != JUNK:
+                    found.append(RawImage(f"{folder}/{path.name}", pid, camid, path, role))
+            if len(found) == before:
+                raise UserError(f"--config.data.raw_dir: found no images in {self.root / folder}")
+        return found
