@@ -1,0 +1,95 @@
+"""CAVIAR4REID: low by nature, and pairs made as images are read."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from raw_folders import write_caviar
+
+from rireid_jax.config import recipe_of
+from rireid_jax.data.builders import build
+from rireid_jax.data.pipeline import Augmentation, train_batches
+from rireid_jax.data.records import encoded_size
+from rireid_jax.errors import UserError
+
+CAVIAR = recipe_of("caviar") | {"train_identities": 5}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """Eight people before both cameras, three images by each; another before the first only."""
+    return write_caviar(tmp_path_factory.mktemp("raw") / "CAVIAR4REID", shots=3)
+
+
+def build_from(raw, tmp_path, **change):
+    return build("caviar", CAVIAR | change, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
+
+
+def records(built):
+    return {s: [source[i] for i in range(len(source))] for s, source in built.splits.items()}
+
+
+def test_records(raw, tmp_path):
+    built = build_from(raw, tmp_path)
+    found = records(built)
+    assert {s: len(rows) for s, rows in found.items()} == dict(train=30, query=9, gallery=9)
+    assert {r.camid for r in found["query"]} == {1}
+    assert {r.camid for r in found["gallery"]} == {0}
+    assert {r.pid for r in found["query"]} == {r.pid for r in found["gallery"]}
+    assert {r.camid for r in found["train"]} == {0, 1}
+    rows = [r for split in found.values() for r in split]
+    assert {r.pid for r in rows} == set(range(1, 9))  # the ninth is before one camera only
+    widths = {path.name: encoded_size(path.read_bytes())[0] for path in raw.iterdir()}
+    assert built.width_max == max(widths.values())
+    for record in rows:
+        assert record.image == (raw / record.name).read_bytes()
+        assert record.target == (record.image if record.camid == 0 else b"")
+        assert record.resolution == pytest.approx(widths[record.name] / built.width_max)
+
+
+def test_low_images_have_no_target_and_high_ones_are_degraded(raw, tmp_path):
+    source = build_from(raw, tmp_path).splits["train"]
+    rows = [source[i] for i in range(len(source))]
+    high = {np.float32(r.resolution) for r in rows if r.camid == 0}
+    low = {np.float32(r.resolution) for r in rows if r.camid == 1}
+    batches = train_batches(
+        source,
+        image_size=(32, 16),
+        batch_size=30,
+        seed=0,
+        augmentation=Augmentation(degrade=0.5, min_ratio=0.25),
+    )
+    degraded = 0
+    for _, batch in zip(range(4), batches, strict=False):
+        target = batch["has_target"] == 1
+        assert target.sum() == 15  # the high camera's
+        assert set(batch["resolution"][~target]) <= low
+        assert not batch["target"][~target].any()
+        changed = [r not in high for r in batch["resolution"][target]]
+        degraded += sum(changed)
+        same = (batch["image"] == batch["target"]).all(axis=(1, 2, 3))[target]
+        assert same[~np.array(changed)].all()
+    assert 15 < degraded < 45  # of 60, standard deviation 3.9
+
+
+def test_which_camera_is_low(raw, tmp_path):
+    assert {r.camid for r in records(build_from(raw, tmp_path, low_camera="0"))["query"]} == {0}
+    with pytest.raises(UserError, match=r"low_camera: found '2', expected 0 or 1"):
+        build_from(raw, tmp_path, low_camera="2")
+
+
+def test_the_other_way_round_with_one_query_each(raw, tmp_path):
+    """VPFA's: a drawn image of the high camera is the query, everything else the gallery."""
+    change = recipe_of("caviar/vpfa") | {"train_identities": 5}
+    found = records(build_from(raw, tmp_path, **change))
+    assert {r.camid for r in found["query"]} == {0}
+    assert set(Counter(r.pid for r in found["query"]).values()) == {1}
+    assert len(found["gallery"]) == 3 * 5
+    other = records(build_from(raw, tmp_path, **change | {"seed": 1, "split": 1}))
+    assert {r.name for r in other["query"]} != {r.name for r in found["query"]}
+
+
+def test_nobody_before_both_cameras(tmp_path):
+    raw = write_caviar(tmp_path / "CAVIAR4REID", ids=(1,), single_ids=(2, 3))
+    with pytest.raises(UserError, match=r"found 1 identities before both cameras in .*at least 2"):
+        build_from(raw, tmp_path)
