@@ -18,7 +18,7 @@ from rireid_jax.models.network import Network, create_network, denormalise, infe
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
-from rireid_jax.workdir import read_config
+from rireid_jax.workdir import read_config, split_folders
 
 logger = logging.getLogger(__name__)
 
@@ -74,15 +74,22 @@ class Extractor:
         """Loads what a run has trained.
 
         Args:
-          workdir: of `python -m rireid_jax.main`.
+          workdir: of `python -m rireid_jax.main`; of a run over several splits, the folder of one of them.
           stage: whose network to load; "" is the run's final one.
           checkpoint: the stage's last one, or the one with the best Rank-1 on the way.
           batch_size: most images on the devices at once.
 
         Raises:
-          UserError: the folder holds no run, or the stage has no such checkpoint.
+          UserError: the folder holds no run, or one over several splits, or the stage has no such
+            checkpoint.
         """
         config = read_config(str(workdir))
+        splits = [Path(folder).name for folder in split_folders(str(workdir))]
+        if splits:
+            raise UserError(
+                f"{workdir}: found a run over several splits, expected the folder of one of them: "
+                f"{', '.join(splits)} in it"
+            )
         stage = stage or final_stage(config)
         if stage not in config.stages:
             raise UserError(f"stage: found {stage!r}, expected one of {', '.join(config.stages)}")

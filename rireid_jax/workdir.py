@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,19 +14,20 @@ from ml_collections import ConfigDict
 from rireid_jax.errors import UserError
 from rireid_jax.report.writer import jsonable, write_whole
 
-# What may change between two runs in one folder, because the numbers do not depend on it.
-FREE_FIELDS = (
+# No number depends on them.
+_IDLE_FIELDS = (
     "data.dir",
     "data.raw_dir",
     "data.workers",
+    "data.build_threads",
+    "data.beam",
     "natural_images.raw_dir",
     "parallel",
-    "eval",
     "checkpoint",
     "log_every",
-    "run",
-    "baseline",
 )
+# What may change between two runs in one folder, because no checkpoint depends on it.
+FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
 
 
 @contextmanager
@@ -63,19 +65,18 @@ def locked(workdir: str) -> Iterator[None]:
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
-    A folder in which nothing has been trained yet counts as new.
+    A folder in which nothing has been trained yet, in no split either, counts as new.
 
     Raises:
       UserError: the folder belongs to another config; the fields that differ are named.
     """
     path = epath.Path(workdir) / "config.json"
     ours = jsonable(config.to_dict())
-    if path.exists() and _has_checkpoints(workdir):
+    if path.exists() and any(map(has_checkpoints, (workdir, *split_folders(workdir)))):
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
-            for field, mine, other in _differences(ours, jsonable(theirs))
-            if not any(field == free or field.startswith(free + ".") for free in FREE_FIELDS)
+            for field, mine, other in _differences(ours, jsonable(theirs), FREE_FIELDS)
         ]
         if differing:
             shown = "; ".join(differing[:5]) + ("; ..." if len(differing) > 5 else "")
@@ -86,11 +87,22 @@ def claim(workdir: str, config: ConfigDict) -> None:
     write_whole(path, json.dumps(ours, indent=2) + "\n")
 
 
-def _has_checkpoints(workdir: str) -> bool:
-    folder = epath.Path(workdir) / "checkpoints"
-    return folder.exists() and any(
-        step.name.isdigit() for stage in folder.iterdir() for step in stage.iterdir()
-    )
+def has_checkpoints(workdir: str) -> bool:
+    """Whether anything has been trained in a folder itself."""
+    steps = (epath.Path(workdir) / "checkpoints").glob("*/*")
+    return any(step.name.isdigit() for step in steps)
+
+
+def split_folder(workdir: str, split: int) -> str:
+    """The work directory of one split of a run over several."""
+    return os.path.join(workdir, f"split{split}")
+
+
+def split_folders(workdir: str) -> list[str]:
+    """Those of `split_folder` that are there, by number; none for a run that is not over several splits."""
+    names = (path.name for path in epath.Path(workdir).glob("split*"))
+    numbers = [int(name[5:]) for name in names if re.fullmatch(r"split(0|[1-9]\d*)", name)]
+    return [split_folder(workdir, number) for number in sorted(numbers)]
 
 
 def read_config(workdir: str) -> ConfigDict:
@@ -108,6 +120,22 @@ def read_config(workdir: str) -> ConfigDict:
         raise UserError(f"{path}: found no JSON ({error}), expected a run's config") from error
 
 
+def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
+    """The results in a work directory; None unless there are some, of this very config.
+
+    The config may differ in what no number depends on.
+    """
+    path = epath.Path(workdir) / "results.json"
+    if not path.exists():
+        return None
+    try:
+        results = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None
+    ours = jsonable(config.to_dict())
+    return None if any(_differences(ours, results["config"], _IDLE_FIELDS)) else results
+
+
 def _tuples(value: Any) -> Any:
     """JSON's lists as the tuples that they were."""
     if isinstance(value, dict):
@@ -115,10 +143,15 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _differences(ours: Any, theirs: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _differences(
+    ours: Any, theirs: Any, ignored: Sequence[str], field: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(field, our value, their value) where two configs differ; fields below an ignored one are ignored."""
+    if field in ignored:
+        return
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys()):
             path = f"{field}.{key}" if field else key
-            yield from _differences(ours.get(key), theirs.get(key), path)
+            yield from _differences(ours.get(key), theirs.get(key), ignored, path)
     elif ours != theirs:
         yield field, ours, theirs

@@ -1,24 +1,38 @@
 """A run's figures as a text table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 _RATE_COLUMNS = (("Rank-1", "rank1"), ("Rank-5", "rank5"), ("mAP", "mAP"), ("mINP", "mINP"))
+_DEVIATING = (
+    "rank1",
+    "rank5",
+    "mAP",
+)  # shown with their deviation; 100 columns have no room for more
 _UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its width / the greatest width."
 
 
-def results_table(rows: dict[str, dict[str, Any]]) -> str:
+def results_table(rows: dict[str, dict[str, Any]], splits: Sequence[dict[str, Any]] = ()) -> str:
     """Systems as rows; rates in total and by bin of the query resolution r, PSNR of restored images.
 
     Args:
-      rows: {system: metrics as in `results.json`}.
+      rows: {system: metrics as in `results.json`}; the first is the run's own, the second its baseline.
+      splits: those that the metrics are means over, as in `results.json`; shown in a table below, and the
+        deviation over them beside the means.
     """
     first = next(iter(rows.values()))
     header = ["system", *(title for title, _ in _RATE_COLUMNS)]
-    header += [f"Rank-1\nr {b['low']:.2f}-{b['high']:.2f}" for b in first["by_resolution"]]
+    header += [f"Rank-1\nat r in\n{b['low']:.2f}-{b['high']:.2f}" for b in first["by_resolution"]]
     header += ["PSNR\nimage", "PSNR\nforeground"]
     lines = [header]
     for system, metrics in rows.items():
-        line = [system, *(_percent(metrics[key]) for _, key in _RATE_COLUMNS)]
+        line = [system]
+        for _, key in _RATE_COLUMNS:
+            deviation = metrics.get(f"{key}_std") if splits and key in _DEVIATING else None
+            line.append(
+                _percent(metrics[key])
+                + (f"±{_percent(deviation)}" if deviation is not None else "")
+            )
         line += [_percent(b["rank1"]) for b in metrics["by_resolution"]]
         restoration = metrics["restoration"]
         line += [_decibel(restoration["psnr"]), _decibel(restoration["psnr_foreground"])]
@@ -27,7 +41,23 @@ def results_table(rows: dict[str, dict[str, Any]]) -> str:
         # Nobody leaves the images as they are, so say what that would give.
         bilinear = [first["restoration"][f"psnr{part}_bilinear"] for part in ("", "_foreground")]
         lines.append(["bilinear", *["-"] * (len(header) - 3), *map(_decibel, bilinear)])
-    return f"{aligned(lines)}\n{_UNITS}"
+    table = f"{aligned(lines)}\n{_UNITS}"
+    if not splits:
+        return table
+    if len(splits) > 1:
+        table += f"\nMeans over {len(splits)} splits, ± their standard deviation."
+    return f"{table}\n\n{_splits_table(list(rows), splits)}"
+
+
+def _splits_table(systems: list[str], splits: Sequence[dict[str, Any]]) -> str:
+    """The rates of every system in every split, and the split's protocol hash."""
+    titles = [f"{system}\n{title}" for system in systems for title, _ in _RATE_COLUMNS]
+    lines = [["split", *titles, "protocol"]]
+    for split in splits:
+        metrics = [split, split["baseline"]][: len(systems)]
+        rates = [_percent(m[key]) for m in metrics for _, key in _RATE_COLUMNS]
+        lines.append([str(split["split"]), *rates, split["protocol_hash"]])
+    return aligned(lines)
 
 
 def aligned(rows: list[list[str]]) -> str:

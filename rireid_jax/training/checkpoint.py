@@ -25,6 +25,8 @@ BEST_METRIC = (
     "rank1"  # a stage's best checkpoint, where it is evaluated on the way, has the most of it
 )
 
+_COMMITTED = "commit_success.txt"  # Orbax writes it last
+
 
 class Checkpoints:
     """The checkpoints of one stage. A context manager: leaving it waits for what is being saved."""
@@ -193,6 +195,43 @@ def remove_unfinished(workdir: str) -> None:
     """
     for path in (epath.Path(workdir) / "checkpoints").glob("*/*.orbax-checkpoint-tmp"):
         path.rmtree()
+
+
+def copy_checkpoint(source: str, workdir: str, stage: str, step: int) -> None:
+    """Copies a complete checkpoint to the same stage of another work directory.
+
+    It appears there in one go: a copy that is killed is no checkpoint.
+
+    Args:
+      source: work directory that has it.
+      workdir: work directory that gets it, and that this process holds.
+      stage: its name.
+      step: of the checkpoint.
+
+    Raises:
+      UserError: the disk is full.
+    """
+    origin = epath.Path(source) / "checkpoints" / stage / str(step)
+    target = epath.Path(workdir) / "checkpoints" / stage / str(step)
+    # As Orbax does: on gs://, where a folder is renamed file by file, the last file makes it complete.
+    direct = workdir.startswith("gs://")
+    copy = target if direct else target.parent / f"{step}.orbax-checkpoint-tmp"
+    files = sorted(_files(origin), key=lambda path: path.name == _COMMITTED)
+    with _full_disk_is_named(target.parent):
+        for path in files:
+            place = copy / path.relative_to(origin)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.copy(place, overwrite=True)
+        if not direct:
+            copy.rename(target)
+
+
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 def _local() -> jax.Device:

@@ -6,12 +6,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
+from checkpoints import assert_same_bits, committed, wait_until
 from command import (
     FEW_PEDESTRIANS,
     ROOT,
@@ -28,39 +26,12 @@ from command import (
 from rireid_jax.training.checkpoint import Checkpoints
 
 
-def parameters(workdir: Path, stage: str) -> dict[str, np.ndarray]:
-    """Parameters and running statistics of a stage's last checkpoint, by path."""
-    with Checkpoints(str(workdir), stage) as checkpoints:
-        variables = checkpoints.load_variables(checkpoints.steps[-1])
-    leaves = jax.tree.leaves_with_path(variables)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
-
-
-def assert_same_bits(workdir: Path, other: Path, stage: str) -> None:
-    ours, theirs = parameters(workdir, stage), parameters(other, stage)
-    assert ours.keys() == theirs.keys()
-    for path in ours:
-        np.testing.assert_array_equal(ours[path], theirs[path], err_msg=f"{stage} {path}")
-
-
 def logged(workdir: Path) -> list[dict]:
     """The records of metrics.jsonl without what depends on the machine."""
     records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     for record in records:
         del record["images_per_second"]
     return records
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def committed(workdir: Path, stage: str, step: int) -> Callable[[], bool]:
-    return (workdir / "checkpoints" / stage / str(step)).exists
 
 
 def test_stopped_and_killed_run_ends_at_the_same_bits(whole_run, tmp_path):

@@ -51,6 +51,8 @@ def test_what_the_numbers_depend_on_must_not_change(tmp_path, field, value):
         ("data.dir", "elsewhere"),
         ("data.raw_dir", "elsewhere"),
         ("data.workers", 2),
+        ("data.build_threads", 2),
+        ("data.beam", "--runner=DirectRunner"),
         ("parallel", "shard_map"),
         ("eval.batch_size", 64),
         ("checkpoint.every_steps", 7),
@@ -66,6 +68,18 @@ def test_what_they_do_not_depend_on_may(tmp_path, field, value):
     other.update_from_flattened_dict({field: value})
     claim(str(tmp_path), other)
     assert read_config(str(tmp_path)).to_dict() == other.to_dict()
+
+
+def test_splits_may_change_but_not_what_they_are_trained_with(tmp_path):
+    asked = base_config("mlr_viper")
+    asked.data.splits = (0,)
+    claim(str(tmp_path), asked)
+    (tmp_path / "split0" / "checkpoints" / "rife" / "20").mkdir(parents=True)
+    asked.data.splits = (0, 1)
+    claim(str(tmp_path), asked)
+    asked.seed = 1
+    with pytest.raises(UserError, match=r"config\.seed is 1 here and 0 there$"):
+        claim(str(tmp_path), asked)
 
 
 def test_only_a_few_differences_are_shown(tmp_path):
