@@ -141,7 +141,8 @@ def evaluation_batches(
       process_count: processes that share the records.
 
     Returns:
-      A generator of what ``train_batches`` yields, ``label`` being 0, and
+      A generator of what ``train_batches`` yields, ``label`` being 0, ``has_target`` being 0 too where
+      the image is its own original, which there is nothing to restore of, and
         pid, camid, index: int32 ``[b]``; ``index`` is the record's position in the source.
         valid: float32 ``[b]``, 0 for what fills up the last batch: zeros, with index -1.
 
@@ -359,6 +360,8 @@ class _EvaluationExample:
         if valid:
             record = self.source[index]
             arrays = _arrays(_View(self.image_size), self.image_size, *_decode(record))
+            if record.target == record.image:
+                arrays["has_target"] = np.float32(0)
             pid, camid, resolution = record.pid, record.camid, record.resolution
         else:
             index, pid, camid, resolution = -1, 0, 0, 0.0

@@ -1,0 +1,116 @@
+"""From the raw files of every data set, in miniature, through build, training and scoring to results."""
+
+import json
+from pathlib import Path
+
+import jax
+import pytest
+from command import TINY
+from market_folder import write_market_folder
+from ml_collections import ConfigDict
+from raw_folders import (
+    write_caviar,
+    write_cuhk03_extracted,
+    write_cuhk03_mat,
+    write_msmt17,
+    write_viper,
+)
+
+from rireid_jax.config import DATASETS, base_config
+from rireid_jax.run import run
+
+# Four people to train on, so that all share one compiled step, and as many to test on.
+EIGHT = range(1, 9)
+MARKET = "Market-1501-v15.09.15"
+
+
+def market(folder):
+    return write_market_folder(folder / MARKET, EIGHT[:4], EIGHT[4:], cameras=3)
+
+
+# Case: how to write the download, and the splits to run.
+CASES = {
+    "caviar": (lambda f: write_caviar(f / "CAVIARa", EIGHT), (0,)),
+    "mlr_viper": (lambda f: write_viper(f / "VIPeR", EIGHT), (3,)),
+    "mlr_cuhk03": (lambda f: write_cuhk03_mat(f / "cuhk03_release"), (0, 19)),
+    "mlr_cuhk03/di_reid": (lambda f: write_cuhk03_extracted(f / "cuhk03"), (7,)),
+    "vr_msmt17": (lambda f: write_msmt17(f / "MSMT17_V1"), ()),
+    "mlr_market1501/prpr": (market, ()),
+}
+ELSEWHERE = {
+    "vr_market1501": "test_whole_run",
+    "folder": "test_folder_run",
+    "pedestrians": "test_interruptions",
+}
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Keeps compiled programs on disk: the data sets differ in nothing that XLA sees."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def config_of(name, folder, raw, splits) -> ConfigDict:
+    config = base_config(name)
+    # The least that restores images and extracts features: FFSR and ResNet50 jointly, from scratch.
+    config.run = ("joint",)
+    config.stages.joint.extractor = "resnet50"
+    config.stages.joint.init.update(super_resolution="", extractor="")
+    for field, value in TINY.items():
+        *parents, field = field.split(".")
+        part = config
+        for parent in parents:
+            part = part[parent]
+        part[field] = eval(value) if isinstance(value, str) else value
+    for stage in config.stages.values():
+        stage.epochs, stage.decay_epochs = 1, ()
+    config.data.dir = str(folder / "data")
+    config.data.raw_dir = str(raw)
+    config.data.splits = splits
+    recipe = config.data.recipe
+    if recipe.get("split_source") == "random":
+        recipe.train_identities = 4
+    return config
+
+
+def test_every_data_set_has_a_case():
+    assert {name.partition("/")[0] for name in CASES} | set(ELSEWHERE) == set(DATASETS)
+    folder = Path(__file__).parent
+    for dataset, test in ELSEWHERE.items():
+        assert dataset in (folder / f"{test}.py").read_text() + (folder / "conftest.py").read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_from_raw_files_to_results(name, tmp_path, compiled_once):
+    write, splits = CASES[name]
+    config = config_of(name, tmp_path, write(tmp_path / "raw"), splits)
+    run(config, str(tmp_path / "run"), "train")
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    dataset, _, preset = name.partition("/")
+    assert results["dataset"] == dataset
+    changed = dataset in ("caviar", "mlr_viper")  # trained on four people
+    assert results["recipe"] == ("custom" if changed else preset or "default")
+    assert results["num_query"] >= 4
+    assert 0 <= results["rank1"] <= results["rank5"] <= results["rank20"] <= 1
+    assert 0 < results["mAP"] <= 1
+    assert sum(b["num_query"] for b in results["by_resolution"]) == results["num_query"]
+    assert [split["split"] for split in results.get("splits", [])] == list(splits)
+    if len(splits) > 1:
+        first, second = (split["rank1"] for split in results["splits"])
+        assert results["rank1"] == pytest.approx((first + second) / 2)
+        assert results["rank1_std"] == pytest.approx(abs(first - second) / 2)
+    restoration = results["restoration"]
+    if dataset == "caviar":  # nobody knows the originals of its queries
+        assert restoration["psnr_bilinear"] is None
+    else:
+        assert 5 < restoration["psnr_bilinear"] < 60
