@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences golden embedded
+.PHONY: train test lint format clean parity differences golden embedded benchmarks-page bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -34,6 +34,12 @@ embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
 			--workdir runs/embedded-seed$$seed || exit; \
 	done
 	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md
+
+benchmarks-page: .venv/run  ## Writes docs/benchmarks.md from the code's tables.
+	$(BIN)/python benchmarks/describe.py > docs/benchmarks.md
+
+bench-build: .venv/dev  ## Measures benchmarks/build.md: speed and memory of building data sets.
+	$(BIN)/python benchmarks/build.py > benchmarks/build.md
 
 golden: .venv/dev  ## Computes tests/parity/golden with PyTorch.
 	PYTHONPATH=tests $(BIN)/python -m parity.make_golden
