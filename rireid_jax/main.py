@@ -20,13 +20,18 @@ from rireid_jax.config import validate
 from rireid_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, and after a colon the data set.", lock_config=True
+    "config", None, "Config file, after a colon the data set, after a slash its preset.", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where checkpoints and results go; default runs/CONFIG-DATASET."
+    "workdir", None, "Where checkpoints and results go; default runs/CONFIG-DATASET[-PRESET]."
 )
-_MODES = ("train", "evaluate", "build")
-_MODE = flags.DEFINE_enum("mode", "train", _MODES, "What to do; build makes the data set only.")
+_MODES = ("train", "evaluate", "build", "doctor")
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    _MODES,
+    "What to do; build makes the data set only, doctor says what of it is on disk and what to do.",
+)
 _NO_CONFIG = "--config: not given, expected a file such as configs/joint.py"
 _EXPECTED_TYPE = {
     bool: "true or false",
@@ -54,12 +59,19 @@ def main() -> None:
 def _main(argv: list[str]) -> None:
     config = _CONFIG.value
     validate(config)
+    if _MODE.value == "doctor":
+        from rireid_jax.doctor import doctor
+
+        logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # the report says it all
+        doctor(config, sys.argv[1:])
+        return
     # Imported after the flags are checked: a mistake in them need not wait for JAX.
     from rireid_jax.run import run
     from rireid_jax.training.loop import Stopped
 
-    path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    workdir = _WORKDIR.value or f"runs/{Path(path).stem}-{config.dataset}"
+    path, _, dataset = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    title = (dataset or config.dataset).replace("/", "-")  # a preset is another experiment
+    workdir = _WORKDIR.value or f"runs/{Path(path).stem}-{title}"
     try:
         run(config, workdir, _MODE.value)
     except Stopped as stopped:

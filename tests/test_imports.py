@@ -25,10 +25,14 @@ PARTS = (
     "models",
     "weights",
     "training",
+    "classical",
     "evaluation",
     "report",
     "workdir",
+    "splits",
+    "doctor",
     "api",
+    "division",
     "run",
     "main",
 )
@@ -57,7 +61,7 @@ DEVICES = {
 MAY_NAME_DEVICES = {
     "training.stop": {"process_count", "multihost_utils"},  # all processes stop at one step
     "training.checkpoint": {"local_devices", "SingleDeviceSharding"},  # where what is read goes
-    "run": {"devices", "device_count"},  # are written into the results
+    "report.results": {"devices", "device_count"},  # are written into the results
 }
 
 

@@ -10,7 +10,9 @@ from rireid_jax.config.base import base_config
 from rireid_jax.config.datasets import DATASETS, RECIPE_CHOICES
 from rireid_jax.config.stages import (
     EXTRACTORS,
+    HEADS_OF_THEIR_OWN,
     MASKS,
+    NECKS,
     OPTIMIZERS,
     SUPER_RESOLUTION,
     stage_config,
@@ -126,6 +128,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         "data.build_threads",
         "loss.beta",
         "loss.resolution_width",
+        "loss.triplet_weight",
+        "loss.triplet_margin",
         "eval.every_epochs",
         "seed",
     ):
@@ -134,6 +138,8 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         "data.flip",
         "data.crop",
         "data.degrade",
+        "data.degrade_targets",
+        "data.erase",
         "data.min_ratio",
         "natural_images.min_ratio",
         "optim.decay_factor",
@@ -142,7 +148,14 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     yield from size("data.image_size")
     yield from size("natural_images.size")
     yield from check("optim.momentum", lambda v: 0 <= v < 1, "a number in [0, 1)")
+    yield from check("loss.label_smoothing", lambda v: 0 <= v < 1, "a number in [0, 1)")
+    yield from check(
+        "data.images_per_identity",
+        lambda v: v == 0 or (v > 0 and config.batch_size % v == 0),
+        f"0 or a divisor of the batch size ({config.batch_size})",
+    )
     yield from one_of("model.last_stride", (1, 2))
+    yield from one_of("model.neck", NECKS)
     yield from check(
         "model.stage_sizes",
         lambda v: len(v) == 4 and all(type(n) is int and n > 0 for n in v),
@@ -170,6 +183,12 @@ def _problems(config: ConfigDict) -> Iterator[str]:
     )
     for name in stages:
         stage = f"stages.{name}"
+        if name in config.run and config.model.neck != "fc":
+            yield from check(
+                f"{stage}.extractor",
+                lambda v: v not in HEADS_OF_THEIR_OWN,
+                f"one with the neck {config.model.neck!r}, or config.model.neck 'fc'",
+            )
         yield from one_of(f"{stage}.dataset", ("", "natural_images"))
         yield from one_of(f"{stage}.super_resolution", SUPER_RESOLUTION)
         yield from one_of(f"{stage}.extractor", EXTRACTORS)
@@ -193,6 +212,7 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield from at_least_zero(f"{stage}.alpha")
         yield from at_least_zero(f"{stage}.weight_decay")
         yield from positive(f"{stage}.super_resolution_rate")
+        yield from at_least_zero(f"{stage}.warmup_epochs")
         yield from increasing_epochs(f"{stage}.decay_epochs")
 
 
@@ -233,7 +253,9 @@ def _recipe_problems(config: ConfigDict, check: Any) -> Iterator[str]:
     if "split" in recipe:
         yield from check(
             "data.splits",
-            lambda v: len(v) > 0 and len(set(v)) == len(v) and all(type(n) is int for n in v),
+            lambda v: (
+                len(v) > 0 and len(set(v)) == len(v) and all(type(n) is int and n >= 0 for n in v)
+            ),
             "different numbers of divisions of the identities, such as (0, 1)",
         )
     else:

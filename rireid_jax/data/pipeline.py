@@ -7,6 +7,7 @@ that a run may stop at any step and go on with another number of processes or wo
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,19 @@ from absl import flags
 from jaxtyping import UInt8
 from PIL import Image
 
+from rireid_jax.data.augmentation import (
+    Augmentation,
+    View,
+    draw_rectangle,
+    draw_view,
+    happens,
+)
 from rireid_jax.data.degrade import downsample
 from rireid_jax.data.records import Record, decode_image, decode_mask, to_rgb
+from rireid_jax.data.sampler import IdentityBatches
 from rireid_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
-_ENLARGED = 1.125  # times the network's size, before a random crop
 _READ_AHEAD = 2  # batches, in every worker or in the one thread beside the main one
 
 
@@ -37,26 +45,6 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Record: ...
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What happens to a training example, the same to its image, target and mask.
-
-    Attributes:
-      flip: probability of a horizontal flip.
-      crop: probability of enlarging by 1.125 and cropping back at a random place.
-      degrade: probability of degrading an image that is its own high-resolution original: it is
-        down-sampled by a ratio uniform in ``[min_ratio, 1]``, and r by the same ratio.
-      min_ratio: the least ratio.
-      kernel: of that down-sampling, one of ``config.KERNELS``.
-    """
-
-    flip: float = 0.5
-    crop: float = 0.5
-    degrade: float = 0.0
-    min_ratio: float = 0.25
-    kernel: str = "bicubic"
-
-
 def train_batches(
     source: Source,
     *,
@@ -65,6 +53,7 @@ def train_batches(
     seed: int,
     augmentation: Augmentation,
     labels: Mapping[int, int] | None = None,
+    images_per_identity: int = 0,
     targets: bool = True,
     resolution_scale: float = 1.0,
     start_step: int = 0,
@@ -74,7 +63,8 @@ def train_batches(
 ) -> Generator[Batch, None, None]:
     """Endless training batches of this process.
 
-    Every epoch is a new permutation; batches run across its end. Process p has the examples p,
+    Every epoch is a new permutation; batches run across its end. With ``images_per_identity`` there
+    are no epochs (``sampler.IdentityBatches``). Process p has the examples p,
     p + P, p + 2P ... of a global batch. Close the generator (``contextlib.closing``) to end its
     workers. A worker that dies raises ``RuntimeError``.
 
@@ -85,8 +75,9 @@ def train_batches(
       seed: of order and augmentation.
       augmentation: what to do at random.
       labels: from identity to label; ``None`` gives every example the label 0.
-      targets: ``False`` leaves stored targets and masks undecoded, which halves the work where
-        nothing is restored: batches look as if there were none.
+      images_per_identity: K of batches of P identities with K images each; 0: batches at random.
+      targets: ``False`` leaves stored targets and masks undecoded, but for those to be degraded, which halves
+        the work where nothing is restored: batches look as if there were none.
       resolution_scale: what a record's r is multiplied by, for an r that is no fraction of the data
         set's greatest width; r stays at most 1.
       start_step: the batch to begin with; a run that stopped after step t continues with t.
@@ -103,23 +94,27 @@ def train_batches(
         mask: uint8 ``[b, H, W]``, 255 on the person; 255 everywhere where no mask is stored.
         label: int32 ``[b]``.
         resolution: float32 ``[b]``, r.
+        erased: int32 ``[b, 4]``, (top, left, height, width) of a rectangle that the extractor is not
+          to see; there only if the augmentation erases.
 
     Raises:
-      UserError: the batch size is no multiple of the processes, or there are no records.
+      UserError: the batch size is no multiple of the processes, there are no records, or too few
+        identities for a batch.
     """
     local = _local_batch_size(batch_size, process_count)
     if len(source) == 0:
         raise UserError("train: found no records, expected at least one")
     label_of = None if labels is None else dict(labels)
     load = _TrainingExample(image_size, augmentation, label_of, targets, resolution_scale)
-    examples = (
-        grain.MapDataset.source(source)
-        .seed(seed)
-        .shuffle()
-        .repeat()
-        .random_map(load)[process_index::process_count]
-        .batch(local, drop_remainder=True)[start_step:]
-    )
+    if images_per_identity:
+        pids = [source[index].pid for index in range(len(source))]
+        order = IdentityBatches(pids, batch_size, images_per_identity, seed)
+        records = grain.MapDataset.range(sys.maxsize).seed(seed).map(_Ordered(source, order))
+    else:
+        records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    examples = records.random_map(load)[process_index::process_count].batch(
+        local, drop_remainder=True
+    )[start_step:]
     return _batches(examples, workers)
 
 
@@ -189,7 +184,7 @@ def load_image(
                 "uint8 [H, W, 3]"
             )
         picture = Image.fromarray(image)
-    return _View(image_size)(picture), picture.width
+    return View(image_size)(picture), picture.width
 
 
 def _local_batch_size(batch_size: int, process_count: int) -> int:
@@ -246,38 +241,6 @@ def _live_as_long_as_the_parent(index: int, count: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-@dataclass(frozen=True)
-class _View:
-    """One way to look at an example, the same for image, target and mask.
-
-    Attributes:
-      size: (height, width) of the result.
-      corner: (top, left) of the crop in the image enlarged by 1.125; ``None``: the whole image.
-      flip: mirror it.
-    """
-
-    size: tuple[int, int]
-    corner: tuple[int, int] | None = None
-    flip: bool = False
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """Resamples bilinearly to uint8 ``[H, W, 3]`` or, from a grey image, ``[H, W]``."""
-        height, width = self.size
-        box = None
-        if self.corner is not None:
-            # Enlarging and cropping in one step: only the crop is computed.
-            (top, left), (tall, wide) = self.corner, enlarged_size(self.size)
-            y, x = image.height / tall, image.width / wide
-            box = (left * x, top * y, (left + width) * x, (top + height) * y)
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
-        return np.ascontiguousarray(pixels[:, ::-1]) if self.flip else pixels
-
-
-def enlarged_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) that a random crop of the given size is cut from."""
-    return round(size[0] * _ENLARGED), round(size[1] * _ENLARGED)
-
-
 def _arrays(
     view: Callable[[Image.Image], np.ndarray],
     size: tuple[int, int],
@@ -308,6 +271,17 @@ def _decode(
 
 
 @dataclass(frozen=True)
+class _Ordered:
+    """The record at a position of the training order."""
+
+    source: Source
+    order: IdentityBatches
+
+    def __call__(self, position: int) -> Record:
+        return self.source[self.order[position]]
+
+
+@dataclass(frozen=True)
 class _TrainingExample:
     """Turns a record into a training example, at random."""
 
@@ -321,31 +295,27 @@ class _TrainingExample:
         augmentation = self.augmentation
         image, target, mask = _decode(record, self.targets)
         resolution = min(1.0, record.resolution * self.resolution_scale)
-        if record.target == record.image and _happens(augmentation.degrade, rng):
-            ratio = rng.uniform(augmentation.min_ratio, 1.0)
-            resolution *= ratio
-            width = max(1, round(image.width * ratio))
-            image = downsample(image, width, augmentation.kernel)
-        view = self._draw_view(rng)
-        return _arrays(view, self.image_size, image, target, mask) | {
+        if record.target == record.image:
+            if happens(augmentation.degrade, rng):
+                ratio = rng.uniform(augmentation.min_ratio, 1.0)
+                resolution *= ratio
+                width = max(1, round(image.width * ratio))
+                image = downsample(image, width, augmentation.kernel)
+        elif record.target and happens(augmentation.degrade_targets, rng):
+            original = target or decode_image(record.target, record.name)
+            whole = image.width / record.resolution  # the width of r = 1
+            width = round(whole * rng.uniform(augmentation.min_ratio, 1.0))
+            width = min(max(1, width), original.width)
+            resolution = min(1.0, width / whole * self.resolution_scale)
+            image = downsample(original, width, augmentation.kernel)
+        view = draw_view(self.image_size, augmentation, rng)
+        example = _arrays(view, self.image_size, image, target, mask) | {
             "label": np.int32(0 if self.labels is None else self.labels[record.pid]),
             "resolution": np.float32(resolution),
         }
-
-    def _draw_view(self, rng: np.random.Generator) -> _View:
-        flip = bool(rng.random() < self.augmentation.flip)
-        corner = None
-        if rng.random() < self.augmentation.crop:
-            tall, wide = enlarged_size(self.image_size)
-            top = int(rng.integers(tall - self.image_size[0] + 1))
-            left = int(rng.integers(wide - self.image_size[1] + 1))
-            corner = (top, left)
-        return _View(self.image_size, corner, flip)
-
-
-def _happens(probability: float, rng: np.random.Generator) -> bool:
-    """Draws only where chance decides."""
-    return probability == 1 or (probability > 0 and bool(rng.random() < probability))
+        if augmentation.erase:
+            example["erased"] = draw_rectangle(self.image_size, augmentation.erase, rng)
+        return example
 
 
 @dataclass(frozen=True)
@@ -359,7 +329,7 @@ class _EvaluationExample:
         valid = index < len(self.source)
         if valid:
             record = self.source[index]
-            arrays = _arrays(_View(self.image_size), self.image_size, *_decode(record))
+            arrays = _arrays(View(self.image_size), self.image_size, *_decode(record))
             if record.target == record.image:
                 arrays["has_target"] = np.float32(0)
             pid, camid, resolution = record.pid, record.camid, record.resolution

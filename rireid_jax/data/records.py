@@ -3,16 +3,24 @@
 import hashlib
 import io
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from rireid_jax.errors import UserError
 
 FORMAT_VERSION = 1  # of built data sets; raise it when the same recipe would give other bits
+
+# What people's images are in. Pillow knows many more: some start other programs to be read, some are
+# cut down to 8 bits a channel without a word.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+
+# Pillow's remarks on doubtful metadata and great sizes do not name the file; `decode_image` does.
+warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,8 @@ def decode_image(data: bytes, name: str) -> Image.Image:
       name: of the file, for the error.
 
     Raises:
-      UserError: the data are empty, truncated, no image, or hold more than 8 bits a channel.
+      UserError: the data are empty, truncated, no image of a usual format, of more pixels than
+        Pillow deems safe, or hold more than 8 bits a channel.
     """
     return to_rgb(_load(data, name))
 
@@ -135,14 +144,23 @@ def decode_mask(data: bytes, name: str) -> Image.Image:
 
 def _load(data: bytes, name: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
         deep = _is_deep(image)
-        image.load()
+        if not deep and not _is_huge(image):
+            image.load()
+    except UnidentifiedImageError as error:
+        reason = f"no {', '.join(_FORMATS)}" if data else "an empty file"
+        raise UserError(f"{name}: found {reason}, expected a readable image") from error
     except Exception as error:  # a broken file makes a decoder raise almost anything
-        reason = "an empty file" if not data else f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         raise UserError(f"{name}: found {reason}, expected a readable image") from error
     if deep:
         raise UserError(f"{name}: found more than 8 bits a channel, expected an 8-bit image")
+    if _is_huge(image):
+        raise UserError(
+            f"{name}: found {image.width}x{image.height} pixels, expected at most "
+            f"{Image.MAX_IMAGE_PIXELS:,}"
+        )
     return image
 
 
@@ -159,6 +177,14 @@ def _is_deep(image: Image.Image) -> bool:
     """Whether an opened, not yet loaded image has more than 8 bits a channel."""
     if image.mode.startswith(("I", "F")):
         return True
-    # Pillow reads 16-bit colour as 8-bit colour and only says so in the decoder's raw mode.
-    tiles = getattr(image, "tile", ())
-    return image.format in ("PNG", "TIFF") and any(";16" in str(tile[3]) for tile in tiles)
+    # Pillow reads deeper colour as 8-bit colour and only says so in the decoder's arguments.
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PPM":
+        return any(isinstance(found, tuple) and found[1] > 255 for found in arguments)
+    return image.format in ("PNG", "TIFF") and any(";16" in str(found) for found in arguments)
+
+
+def _is_huge(image: Image.Image) -> bool:
+    """Whether Pillow would warn of a decompression bomb; it refuses twice the size itself."""
+    limit = Image.MAX_IMAGE_PIXELS
+    return limit is not None and image.width * image.height > limit

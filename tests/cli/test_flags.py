@@ -21,6 +21,33 @@ CONFIG = "--config=configs/joint.py"
         (["--config=configs"], "--config: found configs, expected a Python file"),
         (["--config=pyproject.toml"], "--config: found pyproject.toml, expected a Python file"),
         (["--config=configs/joint.py:NOSUCH"], "found 'NOSUCH', expected one of pedestrians, "),
+        (
+            ["--config=configs/joint.py:mlr_viper/sing"],
+            "found 'mlr_viper/sing', expected mlr_viper/di_reid or mlr_viper/vpfa",
+        ),
+        (["--config=configs/joint.py:vr_msmt17/x"], "found 'vr_msmt17/x', expected vr_msmt17"),
+        # A preset is another experiment, in a folder of its own.
+        (
+            ["--config=configs/rife.py:mlr_viper/vpfa", "--mode=evaluate"],
+            "runs/rife-mlr_viper-vpfa: found no config.json",
+        ),
+        (
+            [CONFIG + ":mlr_viper", "--config.data.splits=(0,-1)"],
+            "config.data.splits: found (0, -1)",
+        ),
+        ([CONFIG + ":vr_msmt17", "--config.data.splits=(0,)"], "config.data.splits: found (0,)"),
+        (
+            [CONFIG + ":mlr_viper", "--config.data.recipe.low_camera=a"],
+            "config.data.recipe.low_camera: found 'a', expected the number of a camera",
+        ),
+        (
+            [CONFIG + ":mlr_viper", "--config.data.recipe.ratio_draw=fair"],
+            "config.data.recipe.ratio_draw: found 'fair', expected one of 'even', 'independent'",
+        ),
+        (
+            [CONFIG + ":mlr_viper", "--config.data.recipe.ratios=(0,)"],
+            "config.data.recipe.ratios: found (0,), expected whole numbers n of at least 1",
+        ),
         ([CONFIG, "--nosuch=1"], "--nosuch: found an unknown flag, expected --config, "),
         ([CONFIG, "--wrokdir=x"], "--wrokdir: found an unknown flag, expected --workdir"),
         ([CONFIG, "--mode=trian"], "--mode: found 'trian', expected one of train, evaluate, build"),

@@ -55,7 +55,10 @@ def test_zero_images(build_flags, tmp_path):
     for image in (raw / "query").iterdir():
         image.unlink()
     line = only_line(run(*build_flags, f"--config.data.raw_dir={raw}", "--mode=build"))
-    assert line == f"--config.data.raw_dir: found no images in {raw / 'query'}"
+    assert line == (
+        f"--config.data.raw_dir: found no images in {raw / 'query'}, expected "
+        "0002_c1s1_000451_03.jpg and so on"
+    )
 
 
 def test_identities_with_one_camera(build_flags, tmp_path):

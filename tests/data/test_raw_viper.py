@@ -90,7 +90,7 @@ def test_identity_in_one_camera(copied, gone, left):
 def test_empty_folder(copied):
     for file in (copied / "cam_b").iterdir():
         file.unlink()
-    with pytest.raises(UserError, match=r"found no images in .*cam_b$"):
+    with pytest.raises(UserError, match=r"found no images in .*cam_b, expected"):
         VIPeR(copied, {}).images()
 
 

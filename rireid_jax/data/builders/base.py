@@ -33,6 +33,7 @@ from rireid_jax.data.builders.shards import (
     read_report,
     write_shard,
 )
+from rireid_jax.data.raw.base import file_size
 from rireid_jax.data.records import FORMAT_VERSION, ProtocolHash, Record, recipe_hash
 from rireid_jax.errors import UserError
 
@@ -129,7 +130,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
     def raw_size(self, item: Item) -> int:
         """Bytes of an image's own file; 0 where it has none."""
-        return item.origin.stat().st_size if isinstance(item.origin, Path) else 0
+        return file_size(item.origin) if isinstance(item.origin, Path) else 0
 
     @functools.cached_property
     def items(self) -> dict[str, list[Item]]:
@@ -246,7 +247,10 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         left_out.tell(self.expected_size)
         for split, names in written.items():
             if not names:
-                raise UserError(f"{self.name}: found no readable image for {split}")
+                raise UserError(
+                    f"{self.name}: found no image of use for {split} in {self.raw_dir}, expected "
+                    "some that are readable and large enough"
+                )
         if left_out.any:
             self._check_what_is_left(shards, folder)
         infos = []

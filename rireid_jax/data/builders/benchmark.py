@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,13 +38,17 @@ class BenchmarkBuilder(RecordBuilder):
         return self.raw.sources()
 
     def prepare(self) -> None:
-        for problem in self.raw.mismatches(self.images):
-            logger.warning(
-                "%s: %s; results on a part of it are not comparable with published ones",
-                *(self.name, problem),
-            )
-        self.expected_size = self.raw.size
-        super().prepare()
+        raw = self.raw
+        try:
+            for problem in raw.mismatches(self.images):
+                logger.warning(
+                    "%s: %s; results on a part of it are not comparable with published ones",
+                    *(self.name, problem),
+                )
+            self.expected_size = raw.size
+            super().prepare()
+        finally:
+            raw.close()
 
     def greatest_width(self) -> int:
         """Of all images of the download, in pixels."""
@@ -63,13 +68,26 @@ class DividedBuilder(BenchmarkBuilder):
         if source in ("random", "official"):
             return self.recipe
         try:  # what is in the file counts, not where it lies
-            content = Path(source).expanduser().read_bytes()
+            content = Path(os.path.expanduser(source)).read_bytes()
         except OSError as error:
             raise UserError(
                 f"config.data.recipe.split_source: found {source!r} ({error.strerror}), expected "
                 "'random', 'official', or a JSON file"
             ) from error
         return self.recipe | {"split_source": hashlib.sha256(content).hexdigest()[:16]}
+
+    def listed_splits(self) -> Sequence[Collection[int]] | None:
+        """Test identities of every split that the source lists; None where splits are drawn at random.
+
+        Raises:
+          UserError: the source cannot be read.
+        """
+        source = self.recipe["split_source"]
+        if source == "random":
+            return None
+        if source == "official":
+            return self.raw.official_splits()
+        return read_split_file(Path(os.path.expanduser(source)), self.images)
 
     def test_identities(self, identities: Collection[int]) -> set[int]:
         """Those out of the given identities that this split tests on.
@@ -79,7 +97,8 @@ class DividedBuilder(BenchmarkBuilder):
         """
         recipe = self.recipe
         split, source = recipe["split"], recipe["split_source"]
-        if source == "random":
+        splits = self.listed_splits()
+        if splits is None:
             count = recipe["train_identities"]
             if count >= len(identities):
                 raise UserError(
@@ -88,10 +107,7 @@ class DividedBuilder(BenchmarkBuilder):
                 )
             names = keyed_order(recipe["seed"], f"split{split}", map(str, identities))
             return {int(name) for name in names[count:]}
-        if source == "official":
-            splits, place = self.raw.official_splits(), self.raw_dir
-        else:
-            splits, place = read_split_file(Path(source).expanduser(), self.images), source
+        place = self.raw_dir if source == "official" else source
         if split >= len(splits):
             raise UserError(
                 f"config.data.splits: found {split}, expected less than {len(splits)}, the number "

@@ -1,18 +1,17 @@
 """A user's own crops as a data set."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-
 from rireid_jax.config import DATASETS
 from rireid_jax.data.builders.base import RecordBuilder, keyed_order
 from rireid_jax.data.builders.crops import as_it_is, varying_resolution
 from rireid_jax.data.builders.shards import Item
-from rireid_jax.data.raw.base import existing_path, read_bytes
+from rireid_jax.data.raw.base import existing_path, image_width, read_bytes
 from rireid_jax.data.raw.crops import SPLITS, Crop, find_crops
 from rireid_jax.data.raw.market1501 import DISTRACTOR
 from rireid_jax.data.records import Record
@@ -34,8 +33,22 @@ class FolderBuilder(RecordBuilder):
 
     name = "folder"
 
+    @functools.cached_property
+    def crops(self) -> list[Crop]:
+        """All crops as the user labelled them."""
+        return find_crops(existing_path(self.raw_dir, DATASETS[self.name].raw))
+
     def list_items(self) -> dict[str, list[Item]]:
-        crops = find_crops(existing_path(self.raw_dir, DATASETS[self.name].raw))
+        splits = self.divide()
+        if self.recipe["degrade"]:
+            self.width_max = self.recipe["max_width"]
+        else:
+            self.width_max = self._greatest_width([crop.path for crop in self.crops])
+        return splits
+
+    def divide(self) -> dict[str, list[Item]]:
+        """The items, without opening every image."""
+        crops = self.crops
         if crops[0].split is None:
             crops = list(_split(crops, self.recipe["test_fraction"], self.recipe["seed"]))
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
@@ -45,11 +58,10 @@ class FolderBuilder(RecordBuilder):
             splits[crop.split].append(Item(crop.name, crop.pid, camid, crop.path))
         for split, items in splits.items():
             if not items:
-                raise UserError(f"--config.data.raw_dir: found no images for {split}")
-        if self.recipe["degrade"]:
-            self.width_max = self.recipe["max_width"]
-        else:
-            self.width_max = self._greatest_width([crop.path for crop in crops])
+                raise UserError(
+                    f"--config.data.raw_dir: found no images for {split} in {self.raw_dir}, "
+                    "expected some for train, query and gallery"
+                )
         return splits
 
     def make(self, item: Item) -> Record:
@@ -61,16 +73,7 @@ class FolderBuilder(RecordBuilder):
 
     def _greatest_width(self, paths: Sequence[Path]) -> int:
         with ThreadPoolExecutor(self.threads) as pool:
-            return max(pool.map(_width, paths))
-
-
-def _width(path: Path) -> int:
-    """Width in pixels by the file's header; 0 where there is none, which `make` complains of."""
-    try:
-        with Image.open(path) as image:
-            return image.width
-    except Exception:  # a broken file makes a decoder raise almost anything
-        return 0
+            return max(pool.map(image_width, paths))
 
 
 def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:

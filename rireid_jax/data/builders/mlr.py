@@ -26,6 +26,10 @@ class MLRBuilder(BenchmarkBuilder):
 
     def list_items(self) -> dict[str, list[Item]]:
         self.width_max = self.greatest_width()
+        return self.divide()
+
+    def divide(self) -> dict[str, list[Item]]:
+        """The items, without opening every image."""
         low = self._low_images()
         ratios = self._draw_ratios(low)
         splits: dict[str, list[Item]] = {}

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,7 +15,7 @@ from rireid_jax.data.builders.base import RecordBuilder, keyed_order
 from rireid_jax.data.builders.shards import Item, chunks
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.keyed_random import keyed_rng
-from rireid_jax.data.raw.base import IMAGE_SUFFIXES, read_bytes
+from rireid_jax.data.raw.base import IMAGE_SUFFIXES, file_size, read_bytes
 from rireid_jax.data.records import Record, decode_image, encode_png
 from rireid_jax.errors import UserError
 
@@ -46,7 +46,7 @@ class NaturalImagesBuilder(RecordBuilder):
         if not self.raw_dir:
             indices = range(self.recipe["count"])
             return {"train": [Item(f"{index:06d}.png", 0, 0, (index,)) for index in indices]}
-        if not self._raw.is_dir():
+        if not os.path.isdir(self._raw):
             raise UserError(
                 f"--config.natural_images.raw_dir: {self._raw} is not there, expected a folder of "
                 "images"
@@ -55,7 +55,7 @@ class NaturalImagesBuilder(RecordBuilder):
         if not names:
             raise UserError(
                 f"--config.natural_images.raw_dir: found no images of at least "
-                f"{self.recipe['size']} (height, width) in {self._raw}"
+                f"{self.recipe['size']} (height, width) in {self._raw}, expected some"
             )
         return {"train": [Item(name, 0, 0, ()) for name in names]}
 
@@ -81,11 +81,11 @@ class NaturalImagesBuilder(RecordBuilder):
         )
 
     def raw_size(self, item: Item) -> int:
-        return (self._raw / item.name).stat().st_size
+        return file_size(self._raw / item.name)
 
     @property
     def _raw(self) -> Path:
-        return Path(self.raw_dir).expanduser()
+        return Path(os.path.expanduser(self.raw_dir))
 
     def _choose(self) -> Iterator[str]:
         """Yields the names of `count` images of sufficient size in an order drawn from their names.
@@ -95,7 +95,7 @@ class NaturalImagesBuilder(RecordBuilder):
         count = self.recipe["count"]
         names = [
             os.path.relpath(os.path.join(folder, name), self._raw).replace(os.sep, "/")
-            for folder, _, files in os.walk(self._raw, followlinks=True)
+            for folder, files in _walk(self._raw)
             for name in files
             if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
         ]
@@ -136,3 +136,23 @@ class NaturalImagesBuilder(RecordBuilder):
         top = int(rng.integers(pixels.shape[0] - height + 1))
         left = int(rng.integers(pixels.shape[1] - width + 1))
         return pixels[top : top + height, left : left + width]
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders and the files in them, also behind links.
+
+    Raises:
+      UserError: a folder cannot be read, or a link leads round in a circle.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise UserError(f"{error.filename}: {error.strerror}, expected a readable folder")
+
+    for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        for path in filter(os.path.islink, (os.path.join(folder, name) for name in folders)):
+            target = os.path.realpath(path)
+            if Path(os.path.realpath(folder)).is_relative_to(target):
+                raise UserError(
+                    f"{path}: found a link to {target}, which it lies in, expected every image once"
+                )
+        yield folder, files

@@ -74,6 +74,20 @@ class Built:
     path: str
 
 
+def check_same_files(builder: RecordBuilder) -> None:
+    """A data set that has been built is used for the files that it was built from.
+
+    Raises:
+      UserError: `raw_dir` is given and holds others.
+    """
+    if builder.raw_dir and builder.fingerprint() != builder.info.metadata["fingerprint"]:
+        raise UserError(
+            f"--config.data.raw_dir: the files in {builder.raw_dir} are not those that "
+            f"{builder.data_path} was built from; delete that folder to build anew, or give another "
+            "--config.data.dir"
+        )
+
+
 def build(
     dataset: str,
     recipe: Mapping[str, Any],
@@ -110,11 +124,8 @@ def build(
     path = str(builder.data_path)
     if not builder.data_path.exists():
         builder.prepare()
-    elif raw_dir and builder.fingerprint() != builder.info.metadata["fingerprint"]:
-        raise UserError(
-            f"--config.data.raw_dir: the files in {raw_dir} are not those that {path} was built "
-            "from; delete that folder to build anew, or give another --config.data.dir"
-        )
+    else:
+        check_same_files(builder)
     with quiet():
         built = tfds.builder_from_directory(path)
     # Left encoded: TFDS would decode by OpenCV where it finds it, to other pixels.

@@ -38,7 +38,7 @@ def read_split_file(path: Path, images: Sequence[RawImage]) -> list[frozenset[in
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # not there, not text, not JSON
+    except (OSError, ValueError, RecursionError) as error:  # not there, not text, not JSON
         raise UserError(f"{path}: {error}, {_EXPECTED}") from error
     splits = content if isinstance(content, list) else [content]
     if not splits or not all(isinstance(split, dict) for split in splits):

@@ -1,7 +1,9 @@
 """What every reader of an original download has in common."""
 
 import abc
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,7 +53,12 @@ class RawDataset(abc.ABC):
       tree: the expected files, a line each, for people to read.
       published: by role, how many images and identities its authors count.
       size: (width, height) of all images in pixels; None where they vary.
+
+    Attributes:
+      root: the folder of the download, which may lie below ``raw_dir``.
     """
+
+    root: Path
 
     title: ClassVar[str]
     tree: ClassVar[str]
@@ -103,14 +110,13 @@ class RawDataset(abc.ABC):
         assert isinstance(origin, Path)
         return read_bytes(origin)
 
+    def close(self) -> None:  # noqa: B027
+        """Closes what is open of the download, so that it may be replaced; `read` opens it again."""
+
     def width(self, origin: Origin) -> int:
         """Width of an image in pixels, by its header; 0 where it cannot be read, which `read` tells of."""
         assert isinstance(origin, Path)
-        try:
-            with Image.open(origin) as image:
-                return image.width
-        except Exception:  # a broken file makes a decoder raise almost anything
-            return 0
+        return image_width(origin)
 
     def mismatches(self, images: Sequence[RawImage]) -> Iterator[str]:
         """In words, where the numbers of images and identities are not the published ones."""
@@ -129,12 +135,59 @@ class RawDataset(abc.ABC):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, by name; hidden files and other suffixes do not count."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    """The images directly in a folder, by name; hidden files and other suffixes do not count.
+
+    Raises:
+      UserError: the folder is a file, or cannot be read.
+    """
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is directly in a folder and not hidden, by name.
+
+    Raises:
+      UserError: as for ``image_files``.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}, expected a folder of images") from error
+
+
+def image_width(path: Path) -> int:
+    """Width in pixels by the file's header; 0 where there is none, which decoding complains of."""
+    try:
+        with Image.open(path) as image:
+            return image.width
+    except Exception:  # a broken file makes a decoder raise almost anything
+        return 0
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, as behind a broken link."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def check_divided(labels: Iterable[tuple[str | None, int, Path]]) -> None:
+    """No identity may be both in training and in test.
+
+    Args:
+      labels: split or role, identity and file of every image.
+
+    Raises:
+      UserError: one is.
+    """
+    labels = list(labels)
+    trained = {pid: path for split, pid, path in labels if split == "train"}
+    for split, pid, path in labels:
+        if split in ("query", "gallery") and pid in trained:
+            raise UserError(
+                f"{path}: found the identity of {trained[pid]} in {split} too, expected every "
+                "identity in training or in test"
+            )
 
 
 def read_bytes(path: Path) -> bytes:
@@ -185,7 +238,8 @@ def existing_path(raw_dir: str, expected: str) -> Path:
     """
     if not raw_dir:
         raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
-    path = Path(raw_dir).expanduser()
-    if not path.exists():
+    # pathlib's own would raise where there is no such user, and where a name is too long.
+    path = Path(os.path.expanduser(raw_dir))
+    if not os.path.exists(path):
         raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
     return path

@@ -11,7 +11,7 @@ from rireid_jax.errors import UserError
 _PARENTS = ("", "CAVIARa", "CAVIAR4REID/CAVIARa", "CAVIAR4REID", "CAVIAR", "caviar4reid", "caviar")
 _EXPECTED = "the folder CAVIARa with images such as 0001001.jpg"
 _SHOTS = 10  # most images of an identity by one camera; the second camera's numbers follow
-_NAME = re.compile(r"(\d{4})(\d{3})")
+_NAME = re.compile(r"(\d{4})(\d{3})", re.ASCII)
 
 
 def parse_name(path: Path) -> tuple[int, int]:

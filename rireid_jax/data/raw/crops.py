@@ -1,16 +1,25 @@
 """How people lay out their own crops: folders, names as in Market-1501, or a CSV file."""
 
 import csv
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rireid_jax.data.raw.base import image_files
+from rireid_jax.data.raw.base import check_divided, image_files, visible
 from rireid_jax.data.raw.market1501 import FOLDERS, JUNK, parse_name
 from rireid_jax.errors import UserError
 
 SPLITS = ("train", "query", "gallery")
+TREE = """\
+<identity>/<image>              a folder for every identity, of any name
+<identity>/<camera>/<image>     and in it one for every camera; or _c<number> in the image's name
+or
+0002_c1s1_000451_03.jpg ...     names as in Market-1501: identity, camera
+both as they are, or below the folders train, query and gallery if you have divided them
+or
+crops.csv                       rows path,id[,camera[,split]], given in place of the folder"""
 _COLUMNS = ("path", "id", "camera", "split")
 _CAMERA = re.compile(r"_c(\d+)(?!\d)", re.IGNORECASE)
 _HINT = "expected a folder per identity, names as in Market-1501, or a CSV file"
@@ -48,11 +57,15 @@ def find_crops(raw: Path) -> list[Crop]:
     relative to the CSV file.
 
     Raises:
-      UserError: there are no images, they are laid out in another way, or only some have a
-        camera.
+      UserError: there are no images, they are laid out in another way, only some have a camera,
+        or an identity is both in training and in test.
     """
-    if raw.is_file():
-        return _numbered(_read_csv(raw))
+    crops = _numbered(_read_csv(raw)) if raw.is_file() else _find_in_folder(raw)
+    check_divided((crop.split, crop.pid, crop.path) for crop in crops)
+    return crops
+
+
+def _find_in_folder(raw: Path) -> list[Crop]:
     crops: list[Crop] = []
     labels: list[_Label] = []
     for folder, split in _split_folders(raw).items():
@@ -117,6 +130,7 @@ def _read_csv(path: Path) -> list[_Label]:
     if not rows:
         raise UserError(f"{path}: found no rows, expected {','.join(_COLUMNS[:2])} and so on")
     labels = []
+    lines: dict[str, int] = {}  # where an image is listed
     for line, row in rows:
         cells = [cell.strip() for cell in row]
         if not 2 <= len(cells) <= 4 or not cells[0] or not cells[1]:
@@ -128,8 +142,14 @@ def _read_csv(path: Path) -> list[_Label]:
                 f"{', '.join(SPLITS)}, or nothing"
             )
         image = path.parent / name
-        if not image.is_file():
+        if not os.path.isfile(image):  # pathlib's own would raise where a name is too long
             raise UserError(f"{path}, line {line}: {image} is not there, expected an image")
+        first = lines.setdefault(os.path.normpath(image), line)
+        if first != line:
+            raise UserError(
+                f"{path}, line {line}: {name}: found twice, first in line {first}, expected every "
+                "image once"
+            )
         labels.append(_Label(image, name, identity, camera or None, split or None))
     found = {label.split for label in labels}
     if found != {None} and found != set(SPLITS):
@@ -163,6 +183,4 @@ def _numbered(labels: list[_Label]) -> list[Crop]:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
+    return [path for path in visible(folder) if path.is_dir()]

@@ -15,7 +15,7 @@ from rireid_jax.errors import UserError
 
 _MAT = "cuhk-03.mat"
 _PARENTS = ("", "cuhk03_release", "cuhk03/cuhk03_release", "cuhk03")
-_NAME = re.compile(r"([1-5])_(\d{3})_([12])_(0[1-9]|10)\.png")
+_NAME = re.compile(r"([1-5])_(\d{3})_([12])_(0[1-9]|10)\.png", re.ASCII)
 
 
 def person_pid(pair: int, person: int) -> int:
@@ -80,11 +80,13 @@ cuhk03/
             folders.append(raw_dir)
         self._mat = next((CUHK03Mat(path) for path in mats if path.is_file()), None)
         self._folder = next((path for path in folders if path.is_dir()), None)
-        if self._mat is None and self._folder is None:
+        place = self._folder if self._mat is None else self._mat.path
+        if place is None:
             raise UserError(
                 f"--config.data.raw_dir: {raw_dir} has no {_MAT} and no {folder}, expected the "
                 "folder cuhk03_release, or cuhk03 with the images that torchreid extracts"
             )
+        self.root = place.parent
 
     @property
     def published(self) -> Mapping[str, Count]:  # type: ignore[override]
@@ -106,7 +108,8 @@ cuhk03/
         if not found:
             raise UserError(
                 f"--config.data.raw_dir: found no {self.boxes} images in "
-                f"{self._folder if self._mat is None else self._mat.path}"
+                f"{self._folder if self._mat is None else self._mat.path}, expected 1_001_1_01.png "
+                "and so on"
             )
         return found
 
@@ -126,17 +129,24 @@ cuhk03/
                 {PureWindowsPath(row[0]).name for row in (*split["query"], *split["gallery"])}
                 for split in json.loads(path.read_bytes())
             ]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             raise UserError(
                 f"{path}: found {type(error).__name__}: {error}, expected the {SPLITS} splits of "
                 "images that torchreid writes"
             ) from error
         if len(tests) != SPLITS:
             raise UserError(f"{path}: found {len(tests)} splits, expected {SPLITS}")
-        return [
-            {person_pid(*parse_name(name, f"{path}, {name}")[:2]) for name in names}
-            for names in tests
-        ]
+        known = {image.pid for image in self.images()}
+        splits: list[Collection[int]] = []
+        for names in tests:
+            pids = {person_pid(*parse_name(name, f"{path}, {name}")[:2]): name for name in names}
+            for pid in sorted(pids.keys() - known):
+                raise UserError(
+                    f"{path}: found {pids[pid]}, a person who is not in {self._folder}, expected "
+                    "the splits of its images"
+                )
+            splits.append(pids.keys())
+        return splits
 
     @property
     def _splits_file(self) -> Path:
@@ -149,6 +159,10 @@ cuhk03/
             return encode_png(np.asarray(decode_image(read_bytes(origin), str(origin))))
         assert self._mat is not None
         return encode_png(self._mat.read(self.boxes, *origin))
+
+    def close(self) -> None:
+        if self._mat is not None:
+            self._mat.close()
 
     def width(self, origin: Origin) -> int:
         if isinstance(origin, Path):

@@ -15,6 +15,7 @@ from rireid_jax.errors import UserError
 PAIRS = 5  # of cameras
 SHOTS = 10  # cells a person; the first five are of the pair's first camera
 SPLITS = 20
+_MAX_VALUES = 10**8  # of an image; the header of a damaged one may say anything
 _EXPECTED = "cuhk-03.mat as it is distributed, a MATLAB 7.3 (HDF5) file"
 
 
@@ -93,6 +94,13 @@ class CUHK03Mat:
                 found.append({(int(pair), int(person)) for pair, person in rows})
         return found
 
+    def close(self) -> None:
+        """Closes the file, of which HDF5 would keep parts in memory though it has been replaced."""
+        with self._lock:
+            if self._file is not None and self._process == os.getpid():
+                self._file.close()
+            self._file = None
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[h5py.File]:
         """The open file; what HDF5 raises of a damaged one becomes the user's error."""
@@ -134,9 +142,15 @@ class CUHK03Mat:
         return file[self._pairs(file, boxes)[pair - 1][image - 1, person - 1]]
 
     def _is_image(self, cell: h5py.Dataset, boxes: str, place: tuple[int, int, int]) -> bool:
-        if cell.ndim < 2:  # MATLAB stores an empty array as the list of its sizes
+        # MATLAB stores an empty array as the list of its sizes.
+        if cell.ndim == 1 and 2 <= cell.size <= 3 and 0 in cell[()]:
             return False
-        if cell.dtype != np.uint8 or cell.ndim != 3 or cell.shape[0] != 3:
+        if (
+            cell.dtype != np.uint8
+            or cell.ndim != 3
+            or cell.shape[0] != 3
+            or not 0 < cell.size <= _MAX_VALUES
+        ):
             pair, person, image = place
             raise UserError(
                 f"{self.path}: found {cell.dtype} {cell.shape} as image {image} of person {person} "

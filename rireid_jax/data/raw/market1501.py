@@ -5,13 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rireid_jax.data.raw.base import Count, RawDataset, RawImage, find_root, image_files
+from rireid_jax.data.raw.base import (
+    Count,
+    RawDataset,
+    RawImage,
+    check_divided,
+    find_root,
+    image_files,
+)
 from rireid_jax.errors import UserError
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 JUNK = -1  # a bad detection of somebody; the benchmark ignores it
 DISTRACTOR = 0  # a detection of nobody, or of somebody who is no query; stays in the gallery
-_NAME = re.compile(r"(-1|\d+)_c(\d+)(?!\d)")
+_NAME = re.compile(r"(-1|\d{1,9})_c(\d{1,9})(?!\d)", re.ASCII)  # records have 32 bits for each
 
 
 def parse_name(path: Path) -> tuple[int, int]:
@@ -57,11 +64,27 @@ Market-1501-v15.09.15/
     def images(self) -> list[RawImage]:
         found: list[RawImage] = []
         for role, folder in FOLDERS.items():
-            before = len(found)
+            stems: dict[str, str] = {}
             for path in image_files(self.root / folder):
                 pid, camid = parse_name(path)
-                if pid != JUNK:
-                    found.append(RawImage(f"{folder}/{path.name}", pid, camid, path, role))
-            if len(found) == before:
-                raise UserError(f"--config.data.raw_dir: found no images in {self.root / folder}")
+                if pid == JUNK:
+                    continue
+                if path.stem in stems:
+                    raise UserError(
+                        f"{path}: found the same name as {stems[path.stem]}, expected each image "
+                        "once"
+                    )
+                if pid == DISTRACTOR and role != "gallery":
+                    raise UserError(
+                        f"{path}: found a distractor (identity 0) in {folder}, expected it in "
+                        f"{FOLDERS['gallery']}"
+                    )
+                stems[path.stem] = path.name
+                found.append(RawImage(f"{folder}/{path.name}", pid, camid, path, role))
+            if not stems:
+                raise UserError(
+                    f"--config.data.raw_dir: found no images in {self.root / folder}, expected "
+                    "0002_c1s1_000451_03.jpg and so on"
+                )
+        check_divided((image.role, image.pid, self.root / image.name) for image in found)
         return found

@@ -21,7 +21,7 @@ LISTS = {
 # training identities whichever lists those are taken from.
 TEST_PID_OFFSET = 10_000
 _PARENTS = ("", "MSMT17_{0}", "msmt17/MSMT17_{0}", "MSMT17_{0}/MSMT17_{0}", "MSMT17", "msmt17")
-_NAME = re.compile(r"(\d{4})/(\d{4})_\d+_(\d{2})_[^/]+\.jpe?g", re.IGNORECASE)
+_NAME = re.compile(r"(\d{4})/(\d{4})_\d+_(\d{2})_[^/]+\.jpe?g", re.IGNORECASE | re.ASCII)
 
 
 class MSMT17(RawDataset):

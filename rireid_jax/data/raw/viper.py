@@ -9,7 +9,7 @@ from rireid_jax.data.raw.base import Count, RawDataset, RawImage, find_root, ima
 from rireid_jax.errors import UserError
 
 FOLDERS = ("cam_a", "cam_b")  # cameras 0 and 1
-_NAME = re.compile(r"(\d{3})_\d{1,3}")
+_NAME = re.compile(r"(\d{3})_\d{1,3}", re.ASCII)
 
 
 def parse_name(path: Path) -> int:
@@ -77,5 +77,7 @@ VIPeR/
                 )
             files[pid] = path
         if not files:
-            raise UserError(f"--config.data.raw_dir: found no images in {folder}")
+            raise UserError(
+                f"--config.data.raw_dir: found no images in {folder}, expected 000_45.bmp and so on"
+            )
         return files

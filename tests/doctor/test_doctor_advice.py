@@ -1,0 +1,186 @@
+"""What the doctor advises where a download is nearly right, or is not there."""
+
+from pathlib import Path
+
+import pytest
+from doctor_report import look_again
+
+from rireid_jax.config import base_config
+
+
+def link(path: Path, target: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+    return path
+
+
+# Close misses: what is given, a part of the advice, and the flag that puts it right.
+
+
+def inside(downloads, tmp_path):
+    return "vr_market1501", downloads.market / "query", "lies one level higher"
+
+
+def far_inside(downloads, tmp_path):
+    return "vr_msmt17", downloads.v1 / "train" / "0001", "lies 2 levels higher"
+
+
+def above(downloads, tmp_path):
+    link(tmp_path / "raw" / "sets" / "reid" / "here", downloads.viper)
+    return "mlr_viper", tmp_path / "raw", "VIPeR lies deeper"
+
+
+def nearby(downloads, tmp_path):
+    link(tmp_path / "sets" / "CAVIARa", downloads.caviar)
+    (tmp_path / "sets" / "empty").mkdir()
+    return "caviar", tmp_path / "sets" / "empty", "holds no images; is it the right one"
+
+
+def misspelt(downloads, tmp_path):
+    link(tmp_path / "MSMT17_V2", downloads.v2)
+    return "vr_msmt17", tmp_path / "msmt17-v2", "no msmt17-v2 in it; is MSMT17_V2 meant?"
+
+
+def both_versions(downloads, tmp_path):
+    link(tmp_path / "raw" / "MSMT17_V1", downloads.v1)
+    link(tmp_path / "raw" / "MSMT17_V2", downloads.v2)
+    return "vr_msmt17", tmp_path / "raw", "MSMT17 lies deeper"
+
+
+def other_boxes(downloads, tmp_path):
+    link(tmp_path / "raw" / "images_labeled", downloads.extracted / "images_labeled")
+    link(
+        tmp_path / "raw" / "splits_classic_labeled.json",
+        downloads.extracted / "splits_classic_labeled.json",
+    )
+    return "mlr_cuhk03", tmp_path / "raw", "only the labeled images are there"
+
+
+def without_splits(downloads, tmp_path):
+    link(tmp_path / "raw" / "images_detected", downloads.extracted / "images_detected")
+    return "mlr_cuhk03", tmp_path / "raw", "extracted images without their splits"
+
+
+@pytest.mark.parametrize(
+    "miss",
+    [
+        inside,
+        far_inside,
+        above,
+        nearby,
+        misspelt,
+        both_versions,
+        other_boxes,
+        without_splits,
+    ],
+)
+def test_close_miss_and_what_helps(examine, downloads, tmp_path, miss):
+    dataset, raw, advice = miss(downloads, tmp_path)
+    recipe = {name: 4 for name in base_config(dataset).data.recipe if name == "train_identities"}
+    report, problem = examine(dataset, raw, **recipe)
+    assert problem
+    assert advice in " ".join(report.split())
+    # The command to look again has what helps in it.
+    flags = look_again(report)
+    assert flags.pop("mode") == "doctor"
+    assert flags.pop("config") == f"configs/joint.py:{dataset}"
+    raw = flags.pop("config.data.raw_dir")
+    recipe |= {name.removeprefix("config.data.recipe."): flags[name] for name in flags}
+    _, problem = examine(dataset, raw, **recipe)
+    assert not problem
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "advice"),
+    [
+        ("vr_msmt17", "market", "is Market-1501, the download of vr_market1501 and mlr_market1501"),
+        ("vr_market1501", "v2", "is MSMT17, the download of vr_msmt17; choose that behind the"),
+        ("caviar", "viper", "is VIPeR, the download of mlr_viper"),
+        ("mlr_viper", "mat", "is CUHK03, the download of mlr_cuhk03"),
+    ],
+)
+def test_another_download(examine, downloads, dataset, given, advice):
+    report, problem = examine(dataset, getattr(downloads, given))
+    assert problem.startswith("--config.data.raw_dir: ")
+    assert advice in " ".join(report.split())
+
+
+def test_mixed_versions(examine, downloads, tmp_path):
+    link(tmp_path / "raw" / "train", downloads.v1 / "train")
+    link(tmp_path / "raw" / "mask_test_v2", downloads.v2 / "mask_test_v2")
+    report, problem = examine("vr_msmt17", tmp_path / "raw")
+    assert problem
+    mixed = "mixes two versions of MSMT17, train of V1 and mask_test_v2 of V2"
+    assert mixed in " ".join(report.split())
+
+
+@pytest.mark.parametrize(
+    ("archive", "unpack"),
+    [
+        ("Market-1501-v15.09.15.zip", "unzip -q {}/Market-1501-v15.09.15.zip -d {}"),
+        ("market.tar.gz", "tar -xf {}/market.tar.gz -C {}"),
+        ("market 1501.tar", "tar -xf '{}/market 1501.tar' -C {}"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_packed(examine, tmp_path, archive, unpack, as_file):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    (folder / archive).write_bytes(b"")
+    report, problem = examine("vr_market1501", folder / archive if as_file else folder)
+    assert problem
+    assert f"- {archive} is packed; unpack it" in report
+    assert unpack.format(folder, folder) in report
+    assert look_again(report)["config.data.raw_dir"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"MATLAB 5.0 MAT-file, Platform", "was saved as MATLAB 5"),
+        (b"MATLAB 7.3 MAT-file".ljust(600), "is HDF5 as it should be, but damaged"),
+        (b"\x00\x01", "is no MATLAB file"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_another_file_called_cuhk03(examine, tmp_path, content, advice, as_file):
+    file = tmp_path / "raw" / "cuhk-03.mat"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    report, problem = examine("mlr_cuhk03", file if as_file else file.parent)
+    assert problem.startswith(f"{file}: found ")
+    assert advice in " ".join(report.split())
+
+
+def test_nothing_given(examine):
+    report, problem = examine("vr_market1501", "")
+    assert problem.startswith("--config.data.raw_dir: not given, expected the folder Market-1501")
+    assert "say where the files lie: --config.data.raw_dir=DIR" in report
+
+
+@pytest.mark.parametrize("dataset", ["vr_msmt17", "folder"])
+def test_empty_folder(examine, tmp_path, dataset):
+    (tmp_path / "raw").mkdir()
+    report, problem = examine(dataset, tmp_path / "raw")
+    assert problem.startswith("--config.data.raw_dir: ")
+    assert f"{tmp_path / 'raw'}/  empty" in report
+    assert "holds no images" in report
+
+
+@pytest.mark.parametrize("dataset", ["caviar", "folder"])
+def test_missing_folder(examine, tmp_path, dataset):
+    (tmp_path / "other").mkdir()
+    report, problem = examine(dataset, tmp_path / "sets" / "raw")
+    assert "is not there" in problem
+    assert f"- {tmp_path} is there, but no sets in it; it holds other" in " ".join(report.split())
+
+
+def test_file_in_place_of_a_folder(examine, tmp_path):
+    (tmp_path / "raw").write_text("")
+    report, problem = examine("vr_market1501", tmp_path / "raw")
+    assert problem
+    assert "raw is a file; give the folder of the download" in report
+    report, _ = examine("vr_market1501", tmp_path / "raw" / "Market")
+    assert f"{tmp_path / 'raw'} is a file; give the folder" in " ".join(report.split())
