@@ -302,7 +302,7 @@ class _TrainingExample:
                 width = max(1, round(image.width * ratio))
                 image = downsample(image, width, augmentation.kernel)
         elif record.target and happens(augmentation.degrade_targets, rng):
-            original = target or decode_image(record.target, record.name)
+            original = decode_image(record.target, record.name) if target is None else target
             whole = image.width / record.resolution  # the width of r = 1
             width = round(whole * rng.uniform(augmentation.min_ratio, 1.0))
             width = min(max(1, width), original.width)

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from conftest import PEDESTRIANS
 from ml_collections import ConfigDict
 from PIL import Image
+from small_recipes import PEDESTRIANS
 
 from rireid_jax.data.builders import build
 from rireid_jax.data.builders.pedestrians import PedestriansBuilder

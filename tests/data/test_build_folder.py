@@ -2,8 +2,8 @@ import csv
 
 import numpy as np
 import pytest
-from conftest import FOLDER
 from PIL import Image
+from small_recipes import FOLDER
 
 from rireid_jax.data.builders import build
 from rireid_jax.data.records import decode_image

@@ -3,8 +3,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import MARKET
 from PIL import Image
+from small_recipes import MARKET
 
 from rireid_jax.data.builders import build
 from rireid_jax.data.builders.vr import VRMarket1501Builder

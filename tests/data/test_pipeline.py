@@ -10,13 +10,8 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from rireid_jax.data.pipeline import (
-    Augmentation,
-    enlarged_size,
-    evaluation_batches,
-    load_image,
-    train_batches,
-)
+from rireid_jax.data.augmentation import Augmentation, enlarged_size
+from rireid_jax.data.pipeline import evaluation_batches, load_image, train_batches
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.errors import UserError
 
@@ -256,9 +251,7 @@ def originals(count):
 
 
 def test_degradation_on_the_fly():
-    augmentation = Augmentation(
-        flip=0.0, crop=0.0, degrade=1.0, min_ratio=0.25, kernel="lanczos"
-    )
+    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0, min_ratio=0.25, kernel="lanczos")
     ratios = []
     for batch in batches(30, originals(10), augmentation=augmentation):
         assert (batch["has_target"] == 1).all()

@@ -6,7 +6,6 @@ import random
 from pathlib import Path
 
 import pytest
-from conftest import FOLDER, PEDESTRIANS
 from market_folder import write_market_folder
 from raw_folders import (
     write_caviar,
@@ -15,6 +14,7 @@ from raw_folders import (
     write_msmt17,
     write_viper,
 )
+from small_recipes import FOLDER, PEDESTRIANS
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.builders import build, shards

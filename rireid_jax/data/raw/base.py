@@ -52,6 +52,7 @@ class RawDataset(abc.ABC):
       title: as publications name it.
       tree: the expected files, a line each, for people to read.
       published: by role, how many images and identities its authors count.
+      cameras: how many there are.
       size: (width, height) of all images in pixels; None where they vary.
 
     Attributes:
@@ -63,6 +64,7 @@ class RawDataset(abc.ABC):
     title: ClassVar[str]
     tree: ClassVar[str]
     published: ClassVar[Mapping[str, Count]]
+    cameras: ClassVar[int]
     size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
@@ -119,7 +121,7 @@ class RawDataset(abc.ABC):
         return image_width(origin)
 
     def mismatches(self, images: Sequence[RawImage]) -> Iterator[str]:
-        """In words, where the numbers of images and identities are not the published ones."""
+        """In words, where the numbers of images, identities and cameras are not the published ones."""
         for role, published in self.published.items():
             found = [image for image in images if not role or image.role == role]
             identities = len({image.pid for image in found})
@@ -132,6 +134,9 @@ class RawDataset(abc.ABC):
                 f"{role + ' has' if role else 'found'} {len(found):,} images of {identities:,} "
                 f"identities, the full {self.title} has {published.images:,} images{of}"
             )
+        cameras = len({image.camid for image in images})
+        if cameras != self.cameras:
+            yield f"found {cameras} cameras, the full {self.title} has {self.cameras}"
 
 
 def image_files(folder: Path) -> list[Path]:

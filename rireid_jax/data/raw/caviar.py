@@ -1,7 +1,7 @@
 """CAVIAR4REID (Cheng et al., BMVC 2011)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +46,8 @@ CAVIARa/
   0001001.jpg ...   1,220 images: 4 digits of the identity, 3 of the image;
                     001 to 010 by one camera, 011 to 020 by the other"""
     published: ClassVar[Mapping[str, Count]] = {"": Count(1_220, 72)}
+    cameras = 2
+    before_both = 50  # identities
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
         super().__init__(raw_dir, recipe)
@@ -68,3 +70,13 @@ CAVIARa/
                 )
             found[path.stem] = RawImage(path.name, pid, camid, path)
         return list(found.values())
+
+    def mismatches(self, images: Sequence[RawImage]) -> Iterator[str]:
+        yield from super().mismatches(images)
+        seen = [{image.pid for image in images if image.camid == camid} for camid in (0, 1)]
+        both = len(seen[0] & seen[1])
+        if both != self.before_both:
+            yield (
+                f"found {both} identities before both cameras, the full {self.title} has "
+                f"{self.before_both}"
+            )

@@ -69,6 +69,7 @@ or, as torchreid extracts them,
 cuhk03/
   images_detected/1_001_1_01.png ... or images_labeled
   splits_classic_detected.json       or splits_classic_labeled.json"""
+    cameras = 2  # views; which pair of cameras they are is not told apart
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
         super().__init__(raw_dir, recipe)

@@ -50,6 +50,7 @@ Market-1501-v15.09.15/
         "query": Count(3_368, 750),
         "gallery": Count(15_913),
     }
+    cameras = 6
     size = (64, 128)
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):

@@ -48,6 +48,7 @@ MSMT17_V1/  (or MSMT17_V2/, with mask_train_v2 and mask_test_v2)
         "query": Count(11_659, 3_060),
         "gallery": Count(82_161, 3_060),
     }
+    cameras = 15
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
         super().__init__(raw_dir, recipe)

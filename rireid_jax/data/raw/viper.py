@@ -36,6 +36,7 @@ VIPeR/
   cam_a/000_45.bmp ...   632 images
   cam_b/000_45.bmp ...   632 images of the same identities"""
     published: ClassVar[Mapping[str, Count]] = {"": Count(1_264, 632)}
+    cameras = 2
     size = (48, 128)
 
     def __init__(self, raw_dir: Path, recipe: Mapping[str, Any]):
