@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 from ml_collections import ConfigDict
 
+from rireid_jax.models.densenet import DenseNet, dense_block_sizes
 from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.models.rife import RIFE, duplicate_streams
+from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.two_resnet import TwoResNet
 
 # Of ImageNet, as torchvision normalises; per channel, for images in [0, 1].
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -58,18 +61,24 @@ class Network(nn.Module):
     extractor: nn.Module | None
 
     def __call__(
-        self, image: Float[Array, "B H W 3"], train: tuple[str, ...] | list[str] = ()
+        self,
+        image: Float[Array, "B H W 3"],
+        train: tuple[str, ...] | list[str] = (),
+        erased: Bool[Array, "B H W"] | None = None,
     ) -> Outputs:
         """Runs the network.
 
         Args:
           image: normalised images of the network's size.
           train: the modules that learn; their batch norms use the batch's statistics.
+          erased: pixels that the extractor sees the mean colour in, as an augmentation. They are those of the
+            restored image: super-resolution is to restore what is there, not to guess what is hidden.
         """
         restored = image if self.super_resolution is None else self.super_resolution(image)
         if self.extractor is None:
             return Outputs(restored)
-        feature, logits, gates = self.extractor(restored, "extractor" in train)
+        seen = restored if erased is None else jnp.where(erased[..., None], 0, restored)
+        feature, logits, gates = self.extractor(seen, "extractor" in train)
         return Outputs(restored, feature, logits, gates)
 
 
@@ -93,27 +102,34 @@ def create_network(
     """
     model, spec = config.model, config.stages[stage]
     dtype = jnp.dtype(config.dtype)
-    backbone = dict(
+    stage_sizes = tuple(model.stage_sizes)
+    common = dict(
         num_classes=num_classes,
         feature_dim=model.feature_dim,
-        stage_sizes=tuple(model.stage_sizes),
         last_stride=model.last_stride,
         width=model.width,
         dtype=dtype,
         axis_name=axis_name,
     )
+    backbone = dict(stage_sizes=stage_sizes, **common)
+    gated = dict(gate_dim=model.gate_dim, **backbone)
+    restorer = dict(width=model.ffsr_width, dtype=dtype)
     super_resolution = {
         "bilinear": lambda: None,
-        "ffsr": lambda: FFSR(width=model.ffsr_width, dtype=dtype),
-        "ffsr_released": lambda: ReleasedFFSR(width=model.ffsr_width, dtype=dtype),
+        "ffsr": lambda: FFSR(**restorer),
+        "ffsr_released": lambda: ReleasedFFSR(**restorer),
+        "srcnn": lambda: SRCNN(**restorer),
+        "vdsr": lambda: VDSR(**restorer),
     }[spec.super_resolution]()
     extractor = {
         "none": lambda: None,
-        "resnet50": lambda: ResNet(**backbone),
-        "rife": lambda: RIFE(gate_dim=model.gate_dim, **backbone),
-        "rife_released": lambda: RIFE(
-            gate_dim=model.gate_dim, neck="batch_norm", dual_stem=True, **backbone
-        ),
+        "resnet50": lambda: ResNet(neck=model.neck, **backbone),
+        "se_resnet50": lambda: ResNet(neck=model.neck, squeeze_excitation=True, **backbone),
+        "densenet121": lambda: DenseNet(block_sizes=dense_block_sizes(stage_sizes), **common),
+        "two_resnet50": lambda: TwoResNet(**backbone),
+        "two_resnet50_weighted": lambda: TwoResNet(weighted=True, **gated),
+        "rife": lambda: RIFE(neck=model.neck, **gated),
+        "rife_released": lambda: RIFE(neck="batch_norm", dual_stem=True, **gated),
     }[spec.extractor]()
     return Network(super_resolution, extractor)
 

@@ -1,7 +1,6 @@
 """RIFE: the Resolution-Invariant Feature Extractor (section 4.2)."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -10,21 +9,21 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from rireid_jax.models.layers import Dense, accurate, global_average_pool, scaled
-from rireid_jax.models.resnet import PLANES, Head, Stage, Stem, stage_strides
+from rireid_jax.models.layers import Dense, accurate, global_average_pool
+from rireid_jax.models.resnet import Head, resnet_parts
 
 
 def fuse(
-    low: Float[Array, "B H W C"], high: Float[Array, "B H W C"], gates: Float[Array, "B 2"]
-) -> Float[Array, "B H W C"]:
+    low: Float[Array, "B *map C"], high: Float[Array, "B *map C"], gates: Float[Array, "B 2"]
+) -> Float[Array, "B *map C"]:
     """Eq. 6: m = wL * mL + wH * mH. The weights need not sum to 1.
 
     Args:
-      low: map of the low-resolution stream, mL.
-      high: map of the high-resolution stream, mH.
+      low: map [B, H, W, C] or feature [B, D] of the low-resolution stream, mL.
+      high: that of the high-resolution stream, mH.
       gates: (wL, wH) of each example.
     """
-    weights = gates.astype(low.dtype)[:, :, None, None, None]
+    weights = gates.astype(low.dtype).reshape(-1, 2, *[1] * (low.ndim - 1))
     return weights[:, 0] * low + weights[:, 1] * high
 
 
@@ -39,6 +38,14 @@ class Gate(nn.Module):
         dtype = accurate(self.dtype)
         x = nn.relu(Dense(self.hidden, dtype=dtype, name="fc1")(global_average_pool(x)))
         return jax.nn.sigmoid(Dense(1, dtype=dtype, name="fc2")(x)[:, 0])
+
+
+def predict_gates(
+    low: Float[Array, "B H W C"], high: Float[Array, "B H W C"], hidden: int, dtype: DTypeLike
+) -> Float[Array, "B 2"]:
+    """(wL, wH), each from its stream's map; the two `Gate`s are of the module that calls."""
+    gates = [Gate(hidden, dtype, name="gate_low")(low), Gate(hidden, dtype, name="gate_high")(high)]
+    return jnp.stack(gates, axis=-1)
 
 
 class DualStreamBlock(nn.Module):
@@ -60,13 +67,7 @@ class DualStreamBlock(nn.Module):
     ) -> tuple[Float[Array, "B h w D"], Float[Array, "B 2"]]:
         low = self.stream(name="low")(x, train)
         high = self.stream(name="high")(x, train)
-        gates = jnp.stack(
-            [
-                Gate(self.gate_dim, self.dtype, name="gate_low")(low),
-                Gate(self.gate_dim, self.dtype, name="gate_high")(high),
-            ],
-            axis=-1,
-        )
+        gates = predict_gates(low, high, self.gate_dim, self.dtype)
         return fuse(low, high, gates), gates
 
 
@@ -82,23 +83,40 @@ def duplicate_streams(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def adopt(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What an extractor takes over from another one: all that it has, and a plain stage for both streams.
+    """What an extractor takes over from another one: every part that both have, and a plain one for both streams.
+
+    An array without a counterpart stays as it is, such as those of squeeze-and-excitation beside a plain ResNet. A
+    head is taken over whole or not at all: a classifier means nothing to other features.
 
     Args:
       own: parameters or running statistics of an extractor.
-      given: the same kind, of the same extractor or of a `ResNet`.
+      given: the same kind, of an extractor of any kind.
     """
     adopted = {}
     for name, value in own.items():
         plain = name.replace("dsb", "stage")
-        if name in given:
-            adopted[name] = given[name]
+        if name == "head":
+            shapes = [jax.tree.map(jnp.shape, head) for head in (value, given.get("head"))]
+            adopted[name] = given[name] if shapes[0] == shapes[1] else value
+        elif name in given:
+            adopted[name] = _merge(value, given[name])
         elif plain in given:
-            streams = {stream: jax.tree.map(jnp.copy, given[plain]) for stream in ("low", "high")}
+            streams = {stream: _merge(value[stream], given[plain]) for stream in ("low", "high")}
             adopted[name] = {**value, **streams}
+        elif name in ("low", "high"):  # of two networks, each takes all that a single one has
+            adopted[name] = _merge(value, given)
         else:
             adopted[name] = value
     return adopted
+
+
+def _merge(own: Any, given: Any) -> Any:
+    """`own` with copies of the arrays that `given` has under the same names."""
+    if not isinstance(own, dict):
+        return jnp.copy(given)
+    return {
+        name: _merge(value, given[name]) if name in given else value for name, value in own.items()
+    }
 
 
 class RIFE(nn.Module):
@@ -127,21 +145,15 @@ class RIFE(nn.Module):
         self, image: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
         """Features, identity logits, and the weights (wL, wH) of every block."""
-        stem = partial(Stem, scaled(self.width, 64), self.dtype, self.axis_name)
-        gates = []
-        if self.dual_stem:
-            block = DualStreamBlock(stem, self.gate_dim, self.dtype, name="dsb0")
-            x, weights = block(image, train)
-            gates.append(weights)
-        else:
-            x = stem(name="stem")(image, train)
-        strides = stage_strides(self.last_stride)
-        for t, (planes, blocks, stride) in enumerate(
-            zip(PLANES, self.stage_sizes, strides, strict=True), start=1
-        ):
-            planes = scaled(self.width, planes)
-            stage = partial(Stage, planes, blocks, stride, self.dtype, self.axis_name)
-            block = DualStreamBlock(stage, self.gate_dim, self.dtype, name=f"dsb{t}")
+        parts = resnet_parts(
+            self.stage_sizes, self.last_stride, self.width, self.dtype, self.axis_name
+        )
+        x, gates = image, []
+        for t, (name, part) in enumerate(parts.items()):
+            if name == "stem" and not self.dual_stem:
+                x = part(name=name)(x, train)
+                continue
+            block = DualStreamBlock(part, self.gate_dim, self.dtype, name=f"dsb{t}")
             x, weights = block(x, train)
             gates.append(weights)
         head = Head(

@@ -27,9 +27,18 @@ _COUNTER = "num_batches_tracked"  # which only a BatchNorm without momentum read
 _UNUSED = re.compile(
     rf"(.*\.)?{_COUNTER}|model2\.(bn|fc)\..*|model[12]\.net\.base\.satten[123]\..*"
 )
-# In a ResNet50, what follows the last stage: classifiers and necks of ImageNet, torchreid and fast-reid. And the
+# In a backbone, what follows the last stage: classifiers and necks of ImageNet, torchreid and fast-reid. And the
 # pixel values that fast-reid normalises by, which are ImageNet's.
-_AFTER_BACKBONE = re.compile(rf"(.*\.)?{_COUNTER}|(fc|classifier|heads)\..*|pixel_(mean|std)")
+_AFTER_BACKBONE = re.compile(
+    rf"(.*\.)?{_COUNTER}|(fc|classifier|last_linear|heads)\..*|pixel_(mean|std)"
+)
+# Other spellings of a backbone's keys, and ours: fast-reid's; the SE-ResNet50 of pretrained-models.pytorch, which
+# torchreid took over; and the DenseNet121 that torchvision's URL still gives.
+_SPELLINGS = (
+    (re.compile(r"^backbone\.|^layer0\."), ""),
+    (re.compile(r"\.se_module\."), ".se."),
+    (re.compile(r"(\.denselayer\d+\.(norm|conv))\.([12])\."), r"\1\3."),
+)
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,12 @@ def load_resnet50(path: str | Path) -> tuple[Network, Variables, Report]:
 
 
 def load_backbone(path: str | Path, network: Network, variables: Variables) -> Report:
-    """Starts an extractor's stem and stages, in both streams where it has two, from a ResNet50.
+    """Starts an extractor's stem and stages, in both streams where it has two, from those of its backbone.
 
     Args:
-      path: a `state_dict` of torchvision, torchreid or fast-reid, usually from ImageNet.
+      path: a `state_dict`, usually from ImageNet: a ResNet50 of torchvision, torchreid or fast-reid; for "densenet121"
+        one of torchvision or torchreid; for "se_resnet50" one of timm (`seresnet50`) or, though it was trained with
+        a stage's stride one convolution earlier, of pretrained-models.pytorch or torchreid.
       network: with an extractor.
       variables: the network's, {"params": {"extractor": ...}, "batch_stats": ...}; changed in place.
 
@@ -150,8 +161,14 @@ def to_state_dict(variables: Variables, network: Network) -> StateDict:
 
 
 def _load_backbone(state: StateDict, source: str, network: Network, variables: Variables) -> Report:
-    state = {key.removeprefix("backbone."): value for key, value in state.items()}
+    state = {_respelled(key): value for key, value in state.items()}
     return _fill(variables, state, backbone_table(network), _AFTER_BACKBONE, source)
+
+
+def _respelled(key: str) -> str:
+    for spelling, ours in _SPELLINGS:
+        key = spelling.sub(ours, key)
+    return key
 
 
 def _fill(

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rireid_jax.models.densenet import DenseNet
 from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
 from rireid_jax.models.network import Network
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.models.rife import RIFE
+from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.two_resnet import TwoResNet
 
 Kind = Literal["conv", "up", "fc", "vector"]
 Place = tuple[str, ...]  # "params" or "batch_stats", then the names down to an array
@@ -29,6 +32,8 @@ _RELEASED_LAYERS = (
     *("conv0", "conv1", "conv12", "conv2", "conv3", "conv34", "conv4", "conv5"),
     *("conv56", "conv6", "dconv1", "conv9", "dconv2", "conv10", "conv11"),
 )
+_SRCNN_LAYERS = ("extract", "map", "reconstruct")
+_VDSR_LAYERS = (*(f"conv{i}" for i in range(1, 20)), "out")
 _TRANSPOSED = ("up1", "up2", "dconv1", "dconv2")
 
 
@@ -51,40 +56,56 @@ def table(network: Network) -> list[Weight]:
     """All weights of a network under the names that it has in PyTorch.
 
     The released network has its authors' names: `SRnet.*`, `model1.*` (the high-resolution stream, with the head),
-    `model2.*`, `attmodel.*`, and the streams' parts again as `modelpart*`. A `ResNet` has torchvision's, with
-    `feature.*` or `bn.*` and `classifier.*` for the head. The paper's network, which nobody has published, has
-    `ffsr.*` and `rife.*`, the streams' bottlenecks as torchvision names them.
+    `model2.*`, `attmodel.*`, and the streams' parts again as `modelpart*`. A `ResNet` and a `DenseNet` have
+    torchvision's, with `feature.*` or `bn.*` and `classifier.*` for the head, and timm's `se.*` in SE-ResNet50. The
+    paper's network, which nobody has published, has `ffsr.*` and `rife.*`, the streams' bottlenecks as torchvision
+    names them; two ResNets have `low.*` and `high.*`, SRCNN and VDSR `srcnn.*` and `vdsr.*`.
     """
     rows: list[Weight] = []
     if isinstance(network.super_resolution, FFSR):
-        rows += _ffsr("ffsr", _FFSR_LAYERS)
+        rows += _restorer("ffsr", _FFSR_LAYERS)
     elif isinstance(network.super_resolution, ReleasedFFSR):
-        rows += _ffsr("SRnet", _RELEASED_LAYERS)
+        rows += _restorer("SRnet", _RELEASED_LAYERS)
+    elif isinstance(network.super_resolution, SRCNN):
+        rows += _restorer("srcnn", _SRCNN_LAYERS)
+    elif isinstance(network.super_resolution, VDSR):
+        rows += _restorer("vdsr", _VDSR_LAYERS)
     extractor = network.extractor
-    if isinstance(extractor, ResNet):
-        rows += [*backbone_table(network), *_head("", extractor)]
+    if isinstance(extractor, ResNet | DenseNet):
+        neck = extractor.neck if isinstance(extractor, ResNet) else "fc"
+        rows += [*backbone_table(network), *_head("", neck)]
+    elif isinstance(extractor, TwoResNet):
+        rows += _two_resnets(extractor)
     elif isinstance(extractor, RIFE):
         rows += _released(extractor) if extractor.dual_stem else _rife(extractor)
     return rows
 
 
 def backbone_table(network: Network) -> list[Weight]:
-    """A ResNet's stem and four stages, under torchvision's names, and all their places in the extractor."""
+    """All that comes before the extractor's head, under torchvision's names, and all its places in the extractor."""
     extractor = network.extractor
-    assert isinstance(extractor, ResNet | RIFE)
+    if isinstance(extractor, DenseNet):
+        return list(_densenet(extractor))
+    assert isinstance(extractor, ResNet | TwoResNet | RIFE)
+    streams = ("low", "high")
+    stages: list[list[Place]]
     if isinstance(extractor, ResNet):
         stem: list[Place] = [("stem",)]
-        stages: list[list[Place]] = [[(f"stage{t}",)] for t in range(1, 5)]
+        stages = [[(f"stage{t}",)] for t in range(1, 5)]
+    elif isinstance(extractor, TwoResNet):
+        stem = [(stream, "stem") for stream in streams]
+        stages = [[(stream, f"stage{t}") for stream in streams] for t in range(1, 5)]
     else:
-        stages = [[(f"dsb{t}", stream) for stream in ("low", "high")] for t in range(5)]
+        stages = [[(f"dsb{t}", stream) for stream in streams] for t in range(5)]
         stem, stages = stages[0] if extractor.dual_stem else [("stem",)], stages[1:]
     rows = list(_stem("", *stem))
+    se = isinstance(extractor, ResNet) and extractor.squeeze_excitation
     for t, (blocks, places) in enumerate(zip(extractor.stage_sizes, stages, strict=True), start=1):
-        rows += _stage((f"layer{t}",), blocks, *places)
+        rows += _stage((f"layer{t}",), blocks, *places, squeeze_excitation=se)
     return rows
 
 
-def _ffsr(prefix: str, layers: tuple[str, ...]) -> Iterator[Weight]:
+def _restorer(prefix: str, layers: tuple[str, ...]) -> Iterator[Weight]:
     for layer in layers:
         place = (("super_resolution", layer),)
         yield from _layer("up" if layer in _TRANSPOSED else "conv", (f"{prefix}.{layer}",), place)
@@ -97,7 +118,41 @@ def _rife(network: RIFE) -> Iterator[Weight]:
             name = f"rife.blocks.{t - 1}.{stream}"
             yield from _stage((name,), blocks, (f"dsb{t}", stream))
             yield from _gate(f"{name}_head", f"dsb{t}", stream)
-    yield from _head("rife.", network)
+    yield from _head("rife.", network.neck)
+
+
+def _two_resnets(network: TwoResNet) -> Iterator[Weight]:
+    for stream in ("low", "high"):
+        yield from _stem(f"{stream}.", (stream, "stem"))
+        for t, blocks in enumerate(network.stage_sizes, start=1):
+            yield from _stage((f"{stream}.layer{t}",), blocks, (stream, f"stage{t}"))
+        feature = f"feature_{stream}"
+        yield from _layer("fc", (feature,), (("extractor", "head", feature),))
+        if network.weighted:
+            yield from _gate(f"gate_{stream}", "head", stream)
+    yield from _layer("fc", ("classifier",), (("extractor", "head", "classifier"),))
+
+
+def _densenet(network: DenseNet) -> Iterator[Weight]:
+    def layer(name: str, *place: str) -> Iterator[Weight]:
+        where = (("extractor", *place),)
+        yield from _layer("conv", (f"features.{name}",), where, bias=False)
+
+    def norm(name: str, *place: str) -> Iterator[Weight]:
+        yield from _batch_norm((f"features.{name}",), (("extractor", *place),))
+
+    yield from layer("conv0", "stem", "conv")
+    yield from norm("norm0", "stem", "bn")
+    for t, layers in enumerate(network.block_sizes, start=1):
+        if t > 1:
+            yield from norm(f"transition{t - 1}.norm", f"transition{t - 1}", "bn")
+            yield from layer(f"transition{t - 1}.conv", f"transition{t - 1}", "conv")
+        for i in range(layers):
+            theirs, ours = f"denseblock{t}.denselayer{i + 1}", (f"block{t}", f"layer{i}")
+            for n, part in enumerate(("reduce", "grow"), start=1):
+                yield from norm(f"{theirs}.norm{n}", *ours, f"{part}_bn")
+                yield from layer(f"{theirs}.conv{n}", *ours, f"{part}_conv")
+    yield from norm("norm5", "bn")
 
 
 def _released(network: RIFE) -> Iterator[Weight]:
@@ -125,7 +180,9 @@ def _stem(prefix: str, *places: Place) -> Iterator[Weight]:
     yield from _batch_norm((f"{prefix}bn1",), _in(where, "bn"))
 
 
-def _stage(names: tuple[str, ...], blocks: int, *places: Place) -> Iterator[Weight]:
+def _stage(
+    names: tuple[str, ...], blocks: int, *places: Place, squeeze_excitation: bool = False
+) -> Iterator[Weight]:
     for i in range(blocks):
         layers = [
             ("conv1", "bn1", "reduce"),
@@ -139,6 +196,9 @@ def _stage(names: tuple[str, ...], blocks: int, *places: Place) -> Iterator[Weig
             convs, bns = (tuple(f"{name}.{i}.{end}" for name in names) for end in (conv, bn))
             yield from _layer("conv", convs, _in(where, f"{ours}_conv"), bias=False)
             yield from _batch_norm(bns, _in(where, f"{ours}_bn"))
+        for fc in ("fc1", "fc2") if squeeze_excitation else ():
+            fcs = tuple(f"{name}.{i}.se.{fc}" for name in names)
+            yield from _layer("conv", fcs, _in(_in(where, "se"), fc))
 
 
 def _gate(name: str, block: str, stream: str) -> Iterator[Weight]:
@@ -147,11 +207,11 @@ def _gate(name: str, block: str, stream: str) -> Iterator[Weight]:
         yield from _layer("fc", (f"{name}.{layer}",), (place,))
 
 
-def _head(prefix: str, network: ResNet | RIFE) -> Iterator[Weight]:
+def _head(prefix: str, neck: str) -> Iterator[Weight]:
     head: Place = ("extractor", "head")
-    if network.neck == "fc":
+    if neck == "fc":
         yield from _layer("fc", (f"{prefix}feature",), ((*head, "feature"),))
-    elif network.neck == "batch_norm":
+    elif neck == "batch_norm":
         yield from _batch_norm((f"{prefix}bn",), ((*head, "bn"),))
     yield from _layer("fc", (f"{prefix}classifier",), ((*head, "classifier"),))
 

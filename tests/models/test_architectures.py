@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from abstract import macs, maps, parameters, shapes
 
-from rireid_jax.models.complexity import count_macs, count_parameters, image_like
 from rireid_jax.models.ffsr import FFSR
 from rireid_jax.models.network import Network, denormalise, normalise
 from rireid_jax.models.resnet import ResNet, Stage
@@ -28,30 +28,6 @@ FFSR_LAYERS = {
     "dec2": (32, 32, 3, 1),
     "out": (32, 3, 3, 1),
 }
-
-
-def shapes(module, height, width, *args):
-    """Variables of a module without computing them, and the image they are for."""
-    image = image_like(height, width)
-    return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, *args), image), image
-
-
-def macs(module, height, width, *args):
-    variables, image = shapes(module, height, width, *args)
-    return count_macs(lambda v, x: module.apply(v, x, *args), variables, image)
-
-
-def parameters(module, *args):
-    return count_parameters(shapes(module, 64, 32, *args)[0]["params"])
-
-
-def maps(module, height, width):
-    """Output shapes of an extractor's parts, by name."""
-    variables, image = shapes(module, height, width, False)
-    apply = partial(module.apply, capture_intermediates=True, mutable=["intermediates"])
-    _, state = jax.eval_shape(lambda v, x: apply(v, x, False), variables, image)
-    parts = {k: v for k, v in state["intermediates"].items() if isinstance(v, dict)}
-    return {name: jax.tree.leaves(part["__call__"])[0].shape for name, part in parts.items()}
 
 
 def test_ffsr_has_the_cost_of_table_1():

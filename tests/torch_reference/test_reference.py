@@ -13,9 +13,12 @@ from torch import nn  # noqa: E402
 from . import evaluation, images, losses, train  # noqa: E402
 from .ffsr import FFSRPaper, FFSRReleased  # noqa: E402
 from .macs import count_macs  # noqa: E402
+from .plain import DenseNet, SEResNet  # noqa: E402
 from .released import ReleasedNetwork  # noqa: E402
 from .resnet import ResNet  # noqa: E402
 from .rife import JointNetwork, RIFEPaper, fuse  # noqa: E402
+from .superres import SRCNN, VDSR  # noqa: E402
+from .two_resnets import TwoResNets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -87,6 +90,73 @@ def test_resnet50_has_torchvisions_names():
     assert state["layer3.5.conv2.weight"].shape == (256, 256, 3, 3)
     assert state["layer4.0.downsample.1.running_var"].shape == (2048,)
     assert state["fc.bias"].shape == (1000,)
+
+
+@pytest.mark.parametrize(("network", "expected"), [(SRCNN, 0.98304), (VDSR, 32.785)])
+def test_super_resolution_networks_have_the_published_cost(network, expected):
+    assert giga_macs(on_meta(network), 384, 128) == pytest.approx(expected, abs=3e-4)
+
+
+def test_densenet121_has_torchvisions_size_and_names():
+    network = on_meta(lambda: DenseNet(1000)).features
+    assert num_parameters(network) + 1024 * 1000 + 1000 == 7_978_856
+    assert giga_macs(network, 224, 224) + 1.024e-3 == pytest.approx(2.834, abs=5e-4)
+    state = network.state_dict()
+    assert len(state) == 727 - 2
+    assert state["denseblock3.denselayer24.norm1.weight"].shape == (256 + 23 * 32,)
+    assert state["transition2.conv.weight"].shape == (256, 512, 1, 1)
+    assert state["denseblock4.denselayer16.conv2.weight"].shape == (32, 128, 3, 3)
+    assert state["norm5.running_mean"].shape == (1024,)
+
+
+def test_se_resnet50_has_timms_size_and_names():
+    network = on_meta(lambda: ResNet(se=True))
+    assert num_parameters(network) == 28_088_024
+    state = network.state_dict()
+    assert len(state) == 384
+    assert state["layer2.3.se.fc1.weight"].shape == (32, 512, 1, 1)
+    assert state["layer2.3.se.fc2.bias"].shape == (512,)
+
+
+def test_two_resnets_weigh_features():
+    torch.manual_seed(0)
+    network = TwoResNets(3, True, (1, 1, 1, 1), 0.125).eval()
+    for head, bias in ((network.gate_low, -100.0), (network.gate_high, math.log(3))):
+        nn.init.zeros_(head.fc2.weight)
+        nn.init.constant_(head.fc2.bias, bias)
+    image = torch.randn(2, 3, 32, 16)
+    with torch.no_grad():
+        output = network(image)
+        high = network.feature_high(network.high(image))
+        network.learned = False
+        equal = network(image)
+        low = network.feature_low(network.low(image))
+    torch.testing.assert_close(output.feature, 0.75 * high)
+    torch.testing.assert_close(equal.feature, (low + high) / 2)
+    assert output.weight_high.shape == (2, 1)
+    assert equal.weight_high.shape == (2, 0)
+
+
+def test_densenet_keeps_what_came_before():
+    torch.manual_seed(0)
+    layer = DenseNet(3, (2, 1, 1, 1), 0.25).eval().features.denseblock1.denselayer2
+    x = torch.randn(1, 24, 5, 3)
+    with torch.no_grad():
+        y = layer(x)
+    assert y.shape == (1, 32, 5, 3)
+    torch.testing.assert_close(y[:, :24], x, rtol=0, atol=0)
+
+
+def test_se_resnet_is_that_resnet_with_open_squeeze():
+    torch.manual_seed(0)
+    se, plain = SEResNet(3, (1, 1, 1, 1), 0.125).eval(), ResNet(None, (1, 1, 1, 1), 0.125).eval()
+    for name, module in se.named_modules():
+        if name.endswith("se.fc2"):  # a factor of 1
+            nn.init.zeros_(module.weight)
+            nn.init.constant_(module.bias, 100.0)
+    plain.load_state_dict({k: v for k, v in se.state_dict().items() if k in plain.state_dict()})
+    image = torch.randn(2, 3, 32, 16)
+    torch.testing.assert_close(se.feature_map(image), plain.feature_map(image))
 
 
 def test_paper_rife_strides_and_gates():
