@@ -81,6 +81,14 @@ def test_opens_what_is_there(built, monkeypatch):
     assert records(again) == records(built)
 
 
+def test_sources_iterate(built):
+    source = built.splits["query"]
+    assert list(source) == records(built)["query"]
+    for index in (-1, len(source)):
+        with pytest.raises(IndexError, match=f"found {index}, expected 0 to 3"):
+            source[index]
+
+
 def test_sources_pickle(built):
     source = pickle.loads(pickle.dumps(built.splits["query"]))
     assert [source[i] for i in range(len(source))] == records(built)["query"]

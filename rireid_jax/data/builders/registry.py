@@ -48,6 +48,8 @@ class RecordSource:
         return len(self._examples)
 
     def __getitem__(self, index: int) -> Record:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index: found {index}, expected 0 to {len(self) - 1}")
         example = dict(self._examples[index])
         example["name"] = os.fsdecode(example["name"])
         return Record(**example)
