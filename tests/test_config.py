@@ -96,6 +96,10 @@ def test_final_stage_is_the_last_that_is_no_baseline():
         ("data.image_size", ("64", "32")),
         ("data.flip", 1.5),
         ("data.crop", -0.1),
+        ("data.degrade_targets", 1.5),
+        ("data.erase", -0.5),
+        ("data.images_per_identity", -1),
+        ("data.images_per_identity", 5),  # the batch is of 32
         ("data.workers", -1),
         ("data.max_bad_images", -1),
         ("data.recipe.kernel", "nearest"),
@@ -111,8 +115,12 @@ def test_final_stage_is_the_last_that_is_no_baseline():
         ("model.stage_sizes", (1, 1, 1, 0)),
         ("model.stage_sizes", (1, 1, 1, 1.0)),
         ("model.last_stride", 3),
+        ("model.neck", "bn"),
         ("loss.beta", -0.1),
         ("loss.beta", float("nan")),
+        ("loss.label_smoothing", 1.0),
+        ("loss.triplet_weight", -1.0),
+        ("loss.triplet_margin", -0.3),
         ("loss.mask_sigma", (0.3,)),
         ("loss.mask_sigma", (0.3, 0.0)),
         ("optim.momentum", 1.0),
@@ -133,6 +141,7 @@ def test_final_stage_is_the_last_that_is_no_baseline():
         ("stages.rife.epochs", 0),
         ("stages.rife.learning_rate", 0.0),
         ("stages.rife.learning_rate", float("nan")),
+        ("stages.rife.warmup_epochs", -1),
         ("stages.rife.decay_epochs", (5, 3)),
         ("stages.rife.decay_epochs", (2.5,)),
         ("stages.rife.mask", "circle"),
@@ -156,6 +165,38 @@ def test_wrong_values_are_named(field, value):
     message = problem(config)
     assert message.startswith(f"config.{field}: found {value!r}, expected ")
     assert "\n" not in message
+
+
+def test_an_extractor_without_the_neck_that_is_asked_for():
+    config = valid_config()
+    config.stages.baseline.extractor = "two_resnet50"
+    validate(config)
+    config.model.neck = "batch_norm"
+    message = problem(config)
+    assert message.startswith("config.stages.baseline.extractor: found 'two_resnet50', expected ")
+    config.run, config.baseline = ("rife",), ""
+    validate(config)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_tricks_are_off_by_default(dataset):
+    config = base_config(dataset)
+    assert (config.model.neck, config.data.images_per_identity) == ("fc", 0)
+    assert config.data.erase == config.data.degrade_targets == 0
+    assert config.loss.label_smoothing == config.loss.triplet_weight == 0
+    running = [name for name in config.stages if not name.startswith("strong")]
+    assert all(config.stages[name].warmup_epochs == 0 for name in running)
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_strong_and_strong_joint_differ_in_their_networks_alone(dataset):
+    stages = base_config(dataset).stages.to_dict()
+    strong, joint = stages["strong"], stages["strong_joint"]
+    assert strong["init"]["extractor"] == joint["init"]["extractor"]
+    assert {name for name in strong if strong[name] != joint[name]} == {
+        *("super_resolution", "extractor", "init", "train", "sr_weight", "mask"),
+        *(["super_resolution_rate"] if joint["super_resolution_rate"] != 1 else []),
+    }
 
 
 def test_test_fraction():

@@ -39,7 +39,13 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.data.crop = 0.5  # probability of enlarging by 1.125 and cropping back
     # Of a training image that is its own high-resolution original; its low twin is then made as it is read.
     config.data.degrade = spec.degrade  # probability; 0: never
+    # Of one whose original is stored beside it; a new low twin is then made of that, its r uniform in [min_ratio, 1].
+    config.data.degrade_targets = 0.0  # probability; 0: never
     config.data.min_ratio = 0.25  # the ratio is uniform in [min_ratio, 1]; the paper's least is 1/4
+    # Probability that a random rectangle of what the extractor sees is erased (Zhong et al. 2020; there 0.5).
+    config.data.erase = 0.0
+    # K of batches of P identities with K images each (Hermans et al. 2017; Luo et al. 2019: 4); batch_size is P * K.
+    config.data.images_per_identity = 0  # 0: every image once an epoch, in random order
     # Divisions of the identities to train and score, each in a folder of its own; (): there is only one.
     config.data.splits = tuple(range(spec.splits))
     config.data.build_threads = 0  # that decode while building; 0: as many as there are cores
@@ -61,6 +67,9 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.model.width = 0.25 if spec.small else 1.0  # times ResNet50's widths
     config.model.stage_sizes = (1, 1, 1, 1) if spec.small else (3, 4, 6, 3)  # bottlenecks a stage
     config.model.last_stride = 2  # of the last stage; 1 keeps a map twice as fine
+    # Of ResNet50, SE-ResNet50 and RIFE, before the classifier: "fc" to the feature, paper section 5.2; or
+    # "batch_norm", BNNeck (Luo et al. 2019), whose feature is as wide as the last map.
+    config.model.neck = "fc"
     config.model.feature_dim = 256  # of f, paper section 5.2
     config.model.gate_dim = 64  # hidden width of a stream's weight head, paper section 5.2
 
@@ -68,6 +77,12 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.loss.beta = 0.1  # weight of the resolution losses in Eq. 9, paper section 5.2
     config.loss.mask_sigma = (1 / 3, 1 / 3)  # gaussian mask: fractions of height and width; ours
     config.loss.resolution_width = 0  # pixels of r = 1 in Eq. 7; 0: the data set's greatest width
+
+    config.loss.label_smoothing = (
+        0.0  # epsilon in Eq. 8 (Szegedy et al. 2016; Luo et al. 2019: 0.1)
+    )
+    config.loss.triplet_weight = 0.0  # of the batch-hard triplet loss beside Eq. 8; 0: none
+    config.loss.triplet_margin = 0.3  # in units of distance (Luo et al. 2019)
 
     config.init = ConfigDict()
     config.init.backbone = ""  # PyTorch file of a ResNet50, for the extractors that start afresh

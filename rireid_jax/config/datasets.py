@@ -118,7 +118,13 @@ DATASETS: Mapping[str, Dataset] = {
         ),
         presets={
             "di_reid": dict(protocol="cuhk03", repeats=100),
-            "vpfa": dict(query="high", queries_per_identity=1, gallery="all", protocol="market"),
+            "vpfa": dict(
+                low_camera="1",
+                query="high",
+                queries_per_identity=1,
+                gallery="all",
+                protocol="market",
+            ),
         },
         splits=10,
         degrade=0.5,  # its low images have no original, so pairs come from the high ones
@@ -248,18 +254,29 @@ def recipe_of(name: str) -> dict[str, Any]:
     return {**spec.recipe, **(spec.presets[preset] if preset else {})}
 
 
+def effective_recipe(dataset: str, recipe: Recipe) -> dict[str, Any]:
+    """A recipe without the fields that change nothing while the others are as they are."""
+    idle = set()
+    if recipe.get("split_source", "random") != "random":
+        idle.add("train_identities")
+    if recipe.get("protocol") == "market":
+        idle.add("repeats")
+    if recipe.get("low_camera") != "identity":
+        idle.add("same_camera_in_all_folders")
+    if dataset == "folder" and not recipe["degrade"]:
+        idle |= {"min_width", "max_width", "kernel", "rounding"}
+    return {name: value for name, value in recipe.items() if name not in idle}
+
+
 def recipe_title(dataset: str, recipe: Recipe) -> str:
     """What a recipe is called: "default", the name of a preset, or "custom".
 
     The division of the identities is no part of that.
     """
-    free = ("split", "split_source") if "split" in DATASETS[dataset].recipe else ()
-
-    def fixed(fields: Recipe) -> dict[str, Any]:
-        return {key: value for key, value in fields.items() if key not in free}
-
+    division = {name: recipe[name] for name in ("split", "split_source") if name in recipe}
     for preset in ("", *DATASETS[dataset].presets):
-        if fixed(recipe) == fixed(recipe_of(f"{dataset}/{preset}" if preset else dataset)):
+        named = recipe_of(f"{dataset}/{preset}" if preset else dataset) | division
+        if effective_recipe(dataset, recipe) == effective_recipe(dataset, named):
             return preset or "default"
     return "custom"
 

@@ -1,17 +1,25 @@
 """The stages of training: which network, what learns, what it starts from, what it minimises, for how long."""
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
-SUPER_RESOLUTION = ("bilinear", "ffsr", "ffsr_released")
-EXTRACTORS = ("none", "resnet50", "rife", "rife_released")
+SUPER_RESOLUTION = ("bilinear", "ffsr", "ffsr_released", "srcnn", "vdsr")
+EXTRACTORS = (
+    *("none", "resnet50", "se_resnet50", "densenet121"),
+    *("two_resnet50", "two_resnet50_weighted", "rife", "rife_released"),
+)
 # The last two are of the authors' code: as published, and with its index bug mended.
 MASKS = ("none", "gaussian", "segmentation", "released", "released_fixed")
+NECKS = ("fc", "batch_norm")
+# Extractors whose neck is "fc" whatever `config.model.neck` says.
+HEADS_OF_THEIR_OWN = ("densenet121", "two_resnet50", "two_resnet50_weighted")
 OPTIMIZERS = ("sgd", "adam")
 
 
 def all_stages(small: bool) -> ConfigDict:
     """The three stages of section 5.2 (the first has two parts), what stands for their ImageNet weights
-    in the two-core setting, the released stage, and the baseline's.
+    in the two-core setting, the released stage, those of the strong baseline, and the baseline's.
 
     The baseline gets what RIFE gets in stages 2 and 3 together: the same start, as many epochs, at the same
     learning rates, so that a difference between them is not a difference in budget.
@@ -91,6 +99,33 @@ def all_stages(small: bool) -> ConfigDict:
         learning_rate=3e-4,
         decay_epochs=(released // 3, released * 2 // 3),
     )
+    # Schedule of Luo et al. 2019, the same with and without FFSR and RIFE (`configs/strong.py`).
+    schedule: dict[str, Any] = dict(
+        optimizer="adam",
+        epochs=24 if small else 120,
+        learning_rate=3e-3 if small else 3.5e-4,
+        warmup_epochs=2 if small else 10,
+        decay_epochs=(14, 20) if small else (40, 70),
+    )
+    stages.strong = stage_config(
+        extractor="resnet50",
+        init_extractor=backbone,
+        train=("extractor",),
+        alpha=1.0,
+        **schedule,
+    )
+    stages.strong_joint = stage_config(
+        super_resolution="ffsr",
+        init_super_resolution="ffsr",
+        extractor="rife",
+        init_extractor=backbone,
+        train=("super_resolution", "extractor"),
+        sr_weight=stages.joint.sr_weight,
+        super_resolution_rate=stages.joint.super_resolution_rate,
+        alpha=1.0,
+        mask="gaussian",
+        **schedule,
+    )
     stages.baseline = stage_config(
         extractor="resnet50",
         init_extractor=backbone,
@@ -135,6 +170,7 @@ def stage_config(
     super_resolution_rate: float = 1.0,
     epochs: int,
     learning_rate: float,
+    warmup_epochs: int = 0,
     decay_epochs: tuple[int, ...],
 ) -> ConfigDict:
     """One stage: which network, what trains, what it minimises, what it starts from."""
@@ -158,6 +194,7 @@ def stage_config(
             super_resolution_rate=super_resolution_rate,  # that module's learning rate, relative
             epochs=epochs,
             learning_rate=learning_rate,
+            warmup_epochs=warmup_epochs,  # over which the learning rate rises linearly; 0: from the start whole
             decay_epochs=decay_epochs,  # the learning rate drops when these epochs are complete
         )
     )

@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.builders import Built
-from rireid_jax.data.pipeline import Augmentation, train_batches
+from rireid_jax.data.pipeline import train_batches
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network, initialise
 from rireid_jax.models.rife import adopt
@@ -189,13 +190,18 @@ def _batches(
     config: ConfigDict, stage: str, data: Built, start: int, parallel: Parallel
 ) -> "contextlib.closing[Any]":
     """This process's batches from step `start` on; leaving the context ends the workers."""
-    natural = config.stages[stage].dataset == "natural_images"
+    spec = config.stages[stage]
+    natural = spec.dataset == "natural_images"
     one = config.loss.resolution_width
     augmentation = Augmentation(
         flip=config.data.flip,
         crop=config.data.crop,
         degrade=1.0 if natural else config.data.degrade,
+        degrade_targets=config.data.degrade_targets,
         min_ratio=config.natural_images.min_ratio if natural else config.data.min_ratio,
+        kernel="bicubic" if natural else config.data.recipe.get("kernel", "bicubic"),
+        # A stage without identities restores alone, which nothing is hidden from.
+        erase=config.data.erase if spec.alpha else 0.0,
     )
     batches = train_batches(
         data.splits["train"],
@@ -205,7 +211,8 @@ def _batches(
         seed=config.seed,
         start_step=start,
         augmentation=augmentation,
-        targets=config.stages[stage].sr_weight > 0,
+        images_per_identity=config.data.images_per_identity if spec.alpha else 0,
+        targets=spec.sr_weight > 0,
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -301,6 +308,7 @@ def _print_progress(record: dict[str, Any], total: int, seconds_a_step: float) -
             ("loss", "loss"),
             ("sr", "ffsr_loss"),
             ("id", "identity_loss"),
+            ("triplet", "triplet_loss"),
             ("acc", "accuracy"),
         )
         if key in record

@@ -1,7 +1,7 @@
-"""The paper's losses, one function an equation; one value per example, unreduced.
+"""The losses, one function each; one value per example, unreduced.
 
-The paper sums over pixels and examples; these are means over pixels, because a sum over 10^5 pixels would
-drown the other terms of Eq. 4 at the paper's weights.
+The paper's are named by their equations. It sums over pixels and examples; these are means over pixels, because
+a sum over 10^5 pixels would drown the other terms of Eq. 4 at the paper's weights.
 """
 
 import jax
@@ -38,9 +38,63 @@ def resolution_loss(
     return jnp.square(gates[..., 0] - (1 - r)) + jnp.square(gates[..., 1] - r)
 
 
-def identity_loss(logits: Float[Array, "B N"], label: Int[Array, " B"]) -> Float[Array, " B"]:
-    """Eq. 8: cross-entropy of FC(f) with the identity's label in [0, N)."""
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, label)
+def identity_loss(
+    logits: Float[Array, "B N"], label: Int[Array, " B"], smoothing: float = 0.0
+) -> Float[Array, " B"]:
+    """Eq. 8: cross-entropy of FC(f) with the identity's label in [0, N).
+
+    Args:
+      logits: FC(f).
+      label: of the identity.
+      smoothing: epsilon of label smoothing (Szegedy et al. 2016): the share of the label's probability that is
+        spread evenly over all N identities. The paper has none.
+    """
+    right = optax.losses.softmax_cross_entropy_with_integer_labels(logits, label)
+    if not smoothing:
+        return right
+    of_all = jax.nn.logsumexp(logits, axis=-1) - logits.mean(-1)
+    return (1 - smoothing) * right + smoothing * of_all
+
+
+def triplet_loss(
+    feature: Float[Array, "B D"], label: Int[Array, " B"], margin: float, axis_name: str | None
+) -> Float[Array, " B"]:
+    """Batch-hard triplet loss (Hermans et al. 2017): [margin + |a - p| - |a - n|]+ for every example a.
+
+    p is the farthest of the others of the same identity, n the nearest of another identity, both out of the global
+    batch. An example without the one or the other has no triplet, and loss 0.
+
+    Args:
+      feature: what is compared, by Euclidean distance; of this device's examples.
+      label: of the identity.
+      margin: in units of that distance.
+      axis_name: the mapped axis of devices, or None.
+    """
+    others, other_label, number = feature, label, jnp.arange(len(label))
+    if axis_name is not None:
+        others = jax.lax.all_gather(feature, axis_name, tiled=True)
+        other_label = jax.lax.all_gather(label, axis_name, tiled=True)
+        number += jax.lax.axis_index(axis_name) * len(label)
+    same = label[:, None] == other_label
+    positive = same & (number[:, None] != jnp.arange(len(other_label)))
+
+    # Which are the hardest is no matter of gradients. Products need little memory, but only differences are exact
+    # where features are near, so the distances that count are computed again.
+    a, b = jax.lax.stop_gradient((feature, others))
+    products = jnp.matmul(a, b.T, precision="highest")
+    squared = jnp.square(a).sum(-1)[:, None] + jnp.square(b).sum(-1) - 2 * products
+    farthest = jnp.where(positive, squared, -jnp.inf).argmax(-1)
+    nearest = jnp.where(same, jnp.inf, squared).argmin(-1)
+    loss = margin + _distance(feature, others[farthest]) - _distance(feature, others[nearest])
+    exists = positive.any(-1) & ~same.all(-1)
+    return jnp.where(exists, jax.nn.relu(loss), 0)
+
+
+def _distance(a: Float[Array, "B D"], b: Float[Array, "B D"]) -> Float[Array, " B"]:
+    """Euclidean; of equal features it is 0, and so is its gradient."""
+    squared = jnp.square(a - b).sum(-1)
+    apart = squared > 0
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1)), 0)
 
 
 def rife_loss(

@@ -1,21 +1,33 @@
-"""Optimizers with step decay, as PyTorch's SGD (section 5.2) and Adam with MultiStepLR."""
+"""Optimizers with step decay and warm-up, as PyTorch's SGD (section 5.2) and Adam with MultiStepLR."""
 
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
 
 def learning_rate(
-    initial: float, decay_epochs: Sequence[int], factor: float, steps_per_epoch: int
+    initial: float,
+    decay_epochs: Sequence[int],
+    factor: float,
+    steps_per_epoch: int,
+    warmup_epochs: int = 0,
 ) -> optax.Schedule:
-    """A rate that is multiplied by `factor` as soon as each of `decay_epochs` epochs is complete."""
+    """A rate that is multiplied by `factor` as soon as each of `decay_epochs` epochs is complete.
+
+    Over the first `warmup_epochs` it rises linearly from step to step, and their last step has the whole rate.
+    """
     # Two drops at one epoch multiply, as they would in MultiStepLR.
     scales: dict[int, float] = {}
     for epoch in decay_epochs:
         step = epoch * steps_per_epoch
         scales[step] = scales.get(step, 1.0) * factor
-    return optax.piecewise_constant_schedule(initial, scales)
+    decayed = optax.piecewise_constant_schedule(initial, scales)
+    if not warmup_epochs:
+        return decayed
+    warmup_steps = warmup_epochs * steps_per_epoch
+    return lambda step: decayed(step) * jnp.minimum((step + 1) / warmup_steps, 1)
 
 
 def sgd(
@@ -39,7 +51,11 @@ def create_optimizer(
     """The optimizer of a stage, and its learning rate as a function of the step."""
     spec, optim = config.stages[stage], config.optim
     schedule = learning_rate(
-        spec.learning_rate, spec.decay_epochs, optim.decay_factor, steps_per_epoch
+        spec.learning_rate,
+        spec.decay_epochs,
+        optim.decay_factor,
+        steps_per_epoch,
+        spec.warmup_epochs,
     )
     if spec.optimizer == "adam":
         optimizer = adam(schedule, spec.weight_decay)

@@ -1,17 +1,17 @@
 """One training step: the same function under pmap, under shard_map, and on a single device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.masks import gaussian_mask, released_mask
 from rireid_jax.models.layers import accurate
-from rireid_jax.models.network import Network, normalise
+from rireid_jax.models.network import Network, Outputs, normalise
 from rireid_jax.training import losses
 from rireid_jax.training.state import TrainState
 
@@ -38,10 +38,12 @@ def make_train_step(
 
     Returns:
       A pure function from (state, batch) to (state, metrics). The batch holds "image" and "target" uint8
-      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B].
+      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B]; and
+      "erased", int32 [B, 4], where rectangles (top, left, height, width) are erased at random.
     """
     spec = config.stages[stage]
     train = tuple(spec.train)
+    triplets = bool(spec.alpha and config.loss.triplet_weight)
 
     def mask_of(batch: Batch) -> Float[Array, "#B H W"]:
         height, width = batch["image"].shape[1:3]
@@ -62,7 +64,11 @@ def make_train_step(
             "batch_stats": state.batch_stats,
         }
         outputs, updates = network.apply(
-            variables, normalise(batch["image"]), train, mutable=["batch_stats"]
+            variables,
+            normalise(batch["image"]),
+            train,
+            _inside(batch["erased"], *batch["image"].shape[1:3]) if "erased" in batch else None,
+            mutable=["batch_stats", "intermediates"] if triplets else ["batch_stats"],
         )
         metrics = {}
         ffsr = rife = jnp.zeros(batch["label"].shape, accurate(outputs.restored.dtype))
@@ -71,10 +77,21 @@ def make_train_step(
             ffsr = losses.per_valid_example(ffsr, batch["has_target"], axis_name)
             metrics["ffsr_loss"] = ffsr.mean()
         if spec.alpha:
-            identity = losses.identity_loss(outputs.logits, batch["label"])
+            identity = losses.identity_loss(
+                outputs.logits, batch["label"], config.loss.label_smoothing
+            )
             resolution = losses.resolution_loss(outputs.gates, batch["resolution"])
-            rife = losses.rife_loss(identity, resolution, config.loss.beta)
             metrics["identity_loss"] = identity.mean()
+            if triplets:
+                triplet = losses.triplet_loss(
+                    _before_neck(outputs, updates),
+                    batch["label"],
+                    config.loss.triplet_margin,
+                    axis_name,
+                )
+                metrics["triplet_loss"] = triplet.mean()
+                identity = identity + config.loss.triplet_weight * triplet
+            rife = losses.rife_loss(identity, resolution, config.loss.beta)
             metrics["accuracy"] = (outputs.logits.argmax(-1) == batch["label"]).mean()
             if resolution.shape[-1]:
                 metrics["resolution_loss"] = resolution.sum(-1).mean()
@@ -105,3 +122,18 @@ def make_train_step(
         return state, metrics
 
     return train_step
+
+
+def _before_neck(outputs: Outputs, updates: Mapping[str, Any]) -> Float[Array, "B D"]:
+    """What the triplet loss compares: f, or what BNNeck makes f of (Luo et al. 2019)."""
+    head = updates.get("intermediates", {}).get("extractor", {}).get("head", {})
+    assert outputs.feature is not None
+    return head["before_neck"][0] if head else outputs.feature
+
+
+def _inside(rectangle: Int[Array, "B 4"], height: int, width: int) -> Bool[Array, "B height width"]:
+    """The pixels of each image in its rectangle (top, left, height, width)."""
+    top, left, tall, wide = (column[:, None] for column in rectangle.T)
+    y, x = jnp.arange(height), jnp.arange(width)
+    rows, columns = (top <= y) & (y < top + tall), (left <= x) & (x < left + wide)
+    return rows[:, :, None] & columns[:, None, :]

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 from raw_folders import write_caviar
 
 from rireid_jax.config import recipe_of
@@ -88,6 +89,26 @@ def test_the_other_way_round_with_one_query_each(raw, tmp_path):
     assert len(found["gallery"]) == 3 * 5
     other = records(build_from(raw, tmp_path, **change | {"seed": 1, "split": 1}))
     assert {r.name for r in other["query"]} != {r.name for r in found["query"]}
+
+
+def test_vpfa_queries_are_of_the_first_ten(tmp_path):
+    """Whichever camera is narrower: images 001 to 010, as that code has it."""
+    raw = write_caviar(tmp_path / "CAVIARa", shots=2)
+    for path in raw.iterdir():
+        with Image.open(path) as image:
+            other = image.resize((80 - image.width, 2 * (80 - image.width)))
+        other.save(path)  # now the first camera's are the narrow ones
+    found = records(build_from(raw, tmp_path, **recipe_of("caviar/vpfa") | {"train_identities": 4}))
+    assert {int(r.name[4:7]) for r in found["query"]} <= set(range(1, 11))
+    found = records(build_from(raw, tmp_path))
+    assert {r.camid for r in found["query"]} == {0}
+
+
+def test_only_the_benchmark_counts_for_the_greatest_width(tmp_path):
+    raw = write_caviar(tmp_path / "CAVIARa")
+    wide = raw / "0009001.jpg"  # before one camera only
+    Image.new("RGB", (200, 400)).save(wide)
+    assert build_from(raw, tmp_path).width_max <= 72
 
 
 def test_nobody_before_both_cameras(tmp_path):

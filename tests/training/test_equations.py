@@ -1,4 +1,4 @@
-"""Eq. 4, 5 and 7 to 9 against numbers worked by hand, and their derivatives."""
+"""Eq. 4, 5 and 7 to 9, label smoothing and the triplet loss against numbers worked by hand, and their derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +90,75 @@ def test_eq8_by_hand():
     np.testing.assert_allclose(losses.identity_loss(logits + 1e4, jnp.array([1, 2, 0])), found)
 
 
+def test_label_smoothing_by_hand():
+    # 0.7 of the probability is the label's, 0.1 each identity's, whose cross-entropies are ln 8, ln 4 and ln 8/5.
+    logits = jnp.log(array([1, 2, 5]))
+    found = losses.identity_loss(logits, jnp.array([1]), smoothing=0.3)
+    expected = 0.7 * np.log(4) + 0.1 * (np.log(8) + np.log(4) + np.log(8 / 5))
+    np.testing.assert_allclose(found, [expected])
+    np.testing.assert_allclose(losses.identity_loss(logits + 1e4, jnp.array([1]), 0.3), found)
+
+
+# On a line: two identities at 0, 1, 5 and 2, 9; and one image of a third, far away.
+LINE, WHO = np.array([0.0, 1, 5, 2, 9, 40]), np.array([0, 0, 0, 1, 1, 2])
+
+
+def test_triplet_loss_by_hand():
+    found = losses.triplet_loss(
+        jnp.stack([array(*LINE), 0 * array(*LINE)], -1), jnp.array(WHO), 0.5, None
+    )
+    # Farthest of the same, nearest of the others: (5, 2), (4, 1), (5, 3), (7, 1), (7, 4); nobody is like the last.
+    np.testing.assert_allclose(found, [3.5, 3.5, 2.5, 6.5, 3.5, 0])
+    # With the margin -3.25 two of them are satisfied.
+    found = losses.triplet_loss(array(*LINE)[:, None], jnp.array(WHO), -3.25, None)
+    np.testing.assert_allclose(found, [0, 0, 0, 2.75, 0, 0])
+
+
+def test_triplet_loss_of_one_identity_is_none():
+    found = losses.triplet_loss(array(*LINE)[:, None], jnp.array(0 * WHO), 0.3, None)
+    np.testing.assert_array_equal(found, np.zeros(6))
+
+
+def test_equal_features_have_a_gradient():
+    # Two images of an identity may be one and the same, and another's may look like them.
+    feature, label = jnp.ones((4, 3)), jnp.array([0, 0, 1, 1])
+    loss, gradient = jax.value_and_grad(lambda x: losses.triplet_loss(x, label, 0.3, None).mean())(
+        feature
+    )
+    np.testing.assert_allclose(loss, 0.3)
+    np.testing.assert_array_equal(gradient, np.zeros((4, 3)))
+
+
+def test_triplet_loss_is_exact_where_features_are_near():
+    # In float32 |a|^2 + |b|^2 - 2ab of such features is off by more than the distance.
+    feature = 1000 + 1e-2 * jnp.asarray([[0, 0], [3, 4], [0, 1], [0, 9]], jnp.float32)
+    found = losses.triplet_loss(feature, jnp.array([0, 0, 1, 1]), 0.0, None)
+    assert found.dtype == jnp.float32
+    assert float(found[0]) > 0.039
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_triplets_are_of_the_whole_batch(devices):
+    label = jnp.arange(16) * 5 % 16 // 4  # identities lie on several devices
+    feature = random(16, 3) + 3.0 * label[:, None]
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("devices",))
+    step = jax.shard_map(
+        lambda x, y: losses.triplet_loss(x, y, 0.3, "devices"),
+        mesh=mesh,
+        in_specs=P("devices"),
+        out_specs=P("devices"),
+    )
+    distance = np.linalg.norm(feature[:, None] - feature, axis=-1)
+    same = np.asarray(label[:, None] == label)
+    expected = np.where(same, distance, -1).max(1) - np.where(same, 1e9, distance).min(1) + 0.3
+    assert 0 < (expected > 0).sum() < 16
+    found = jax.jit(step)(feature, label)
+    np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-12)
+    gradient = jax.grad(lambda x: jax.jit(step)(x, label).mean())(feature)
+    whole = jax.grad(lambda x: losses.triplet_loss(x, label, 0.3, None).mean())(feature)
+    np.testing.assert_allclose(gradient, whole, rtol=1e-10, atol=1e-14)
+
+
 def test_eq9_by_hand():
     # 2 + 0.1 * (1 + 2 + 3 + 4) = 3.
     found = losses.rife_loss(array(2, 5), array([1, 2, 3, 4], [0, 0, 0, 0]), beta=0.1)
@@ -109,6 +178,8 @@ def test_derivatives():
         (lambda a, b: losses.ffsr_loss(a, b, mask), (random(2, 4, 3, 3), 2 * random(2, 4, 3, 3))),
         (lambda gates: losses.resolution_loss(gates, resolution), (random(2, 4, 2),)),
         (lambda logits: losses.identity_loss(logits, label), (random(2, 5),)),
+        (lambda logits: losses.identity_loss(logits, label, 0.1), (random(2, 5),)),
+        (lambda x: losses.triplet_loss(x, jnp.array(WHO), 0.3, None), (random(6, 3),)),
         (lambda i, r: losses.rife_loss(i, r, 0.1), (random(2), random(2, 4))),
         (lambda f, r: losses.total_loss(f, r, 1.0, 0.5), (random(2), random(2))),
         (fuse, (random(2, 3, 2, 4), random(2, 3, 2, 4), random(2, 2))),

@@ -87,6 +87,20 @@ def test_no_drops():
     np.testing.assert_allclose(schedule(1000), 0.1, rtol=1e-12)
 
 
+def test_warm_up_rises_linearly_to_the_whole_rate():
+    # Two epochs of two steps; the drop after the third is as without it.
+    schedule = learning_rate(0.8, (3,), factor=0.5, steps_per_epoch=2, warmup_epochs=2)
+    found = [float(schedule(step)) for step in range(8)]
+    np.testing.assert_allclose(found, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.4, 0.4], rtol=1e-12)
+
+
+def test_warm_up_of_the_stage():
+    warm = config(momentum=0.0, weight_decay=0.0)
+    warm.stages.rife.warmup_epochs = 1
+    found = trajectory(warm, [1, 1, 1], 1.0, steps_per_epoch=2)
+    np.testing.assert_allclose(found, [1 - 0.05, 1 - 0.15, 1 - 0.16], rtol=1e-8)
+
+
 def test_schedule_of_the_stage_is_the_optimizers():
     _, schedule = create_optimizer(config(), "rife", steps_per_epoch=2)
     np.testing.assert_allclose([schedule(1), schedule(2)], [0.1, 0.01], rtol=1e-12)

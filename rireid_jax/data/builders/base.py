@@ -14,7 +14,10 @@ import io
 import json
 import logging
 import os
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from absl import logging as absl_logging
 from etils import epath
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from rireid_jax.config import effective_recipe
 from rireid_jax.data.builders.beam import run_on_beam
 from rireid_jax.data.builders.shards import (
     Item,
@@ -56,7 +60,6 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     url_infos = None
     # Decoding and resampling release the interpreter's lock; drawing does not.
     draws = False
-    expected_size: tuple[int, int] | None = None  # (width, height) of high-resolution images
 
     def __init__(
         self,
@@ -122,11 +125,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
     def hashed_recipe(self) -> dict[str, Any]:
         """The recipe by which data sets and protocols are told apart."""
-        return self.recipe
+        return effective_recipe(self.name, self.recipe)
 
-    def sources(self) -> Sequence[Path]:
-        """Files that the data set depends on, other than those of its images."""
-        return ()
+    @property
+    def expected_size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels of all high-resolution images; None where they vary."""
+        return None
 
     def raw_size(self, item: Item) -> int:
         """Bytes of an image's own file; 0 where it has none."""
@@ -147,6 +151,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """
         try:
             with (
+                _terminated_as_by_exit(),
                 tempfile.TemporaryDirectory() as downloads,  # TFDS makes one even if unused
                 contextlib.redirect_stdout(io.StringIO()),  # TFDS announces a download
             ):
@@ -176,7 +181,6 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         rows: list[tuple[Any, ...]] = []
         for split, items in self.items.items():
             rows += [(split, i.name, i.pid, i.camid, self.raw_size(i)) for i in items]
-        rows += [("", path.name, 0, 0, path.stat().st_size) for path in self.sources()]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -365,6 +369,19 @@ def serialize(record: Record) -> bytes:
     example = features.encode_example(fields | {"name": os.fsencode(record.name)})
     # TFDS leaves the order of the fields to protobuf, which draws it anew in every process.
     return serializer.get_tf_example(example).SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def _terminated_as_by_exit() -> Iterator[None]:
+    """Lets SIGTERM unwind the stack, so that what was begun is taken away; else it ends Python at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Building on Apache Beam: every shard an element, on one machine or on a cluster."""
 
+import errno
+import os
 import shlex
 from collections.abc import Callable, Sequence
 
@@ -26,15 +28,25 @@ def run_on_beam(options: str, shards: Sequence[str], write: Callable[[str], None
     except ImportError as error:
         raise UserError(
             f"config.data.beam: found {options!r}, but Apache Beam is not installed, expected "
-            "pip install 'rireid_jax[beam]', or '' to build in this process"
+            "pip install -e '.[beam]', or '' to build in this process"
         ) from error
+    expected = "expected options of an Apache Beam pipeline such as '--runner=DirectRunner'"
+    arguments = shlex.split(options)
+    # Beam passes over what it does not know, as it may be the runner's, and takes a runner of its own.
+    if not any(argument.partition("=")[0] == "--runner" for argument in arguments):
+        raise UserError(f"config.data.beam: found {options!r} without a --runner, {expected}")
     try:
-        pipeline = beam.Pipeline(options=PipelineOptions(shlex.split(options)))
+        pipeline = beam.Pipeline(options=PipelineOptions(arguments))
     except (SystemExit, ValueError) as error:  # Beam parses by argparse, which exits
+        raise UserError(f"config.data.beam: found {options!r}, {expected}") from error
+    # Without Reshuffle, a runner may fuse the two and write all shards in one worker.
+    _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(write)
+    try:
+        pipeline.run().wait_until_finish()
+    except Exception as error:  # what a runner raises is its own affair
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise
         raise UserError(
-            f"config.data.beam: found {options!r}, expected options of an Apache Beam pipeline "
-            "such as '--runner=DirectRunner'"
+            f"config.data.beam: the pipeline of {options!r} failed: {str(error).strip()[-500:]}; "
+            "expected a runner that can be reached, and folders that its workers can reach"
         ) from error
-    with pipeline:
-        # Without Reshuffle, a runner may fuse the two and write all shards in one worker.
-        _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.Map(write)

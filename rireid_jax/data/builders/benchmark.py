@@ -2,17 +2,18 @@
 
 import functools
 import hashlib
+import json
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rireid_jax.config import DATASETS
 from rireid_jax.data.builders.base import RecordBuilder, keyed_order
-from rireid_jax.data.builders.split_file import read_split_file
-from rireid_jax.data.raw.base import RawDataset, RawImage, existing_path
+from rireid_jax.data.builders.split_file import Division, read_split_file
+from rireid_jax.data.raw.base import RawDataset, RawImage, existing_path, file_size
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -34,8 +35,25 @@ class BenchmarkBuilder(RecordBuilder):
         """All images of the download."""
         return self.raw.images()
 
-    def sources(self) -> Sequence[Path]:
-        return self.raw.sources()
+    @property
+    def expected_size(self) -> tuple[int, int] | None:
+        return self.raw_class.size
+
+    def fingerprint(self) -> str:
+        if not self.raw_dir:
+            return ""
+        rows = [
+            (
+                i.role,
+                i.name,
+                i.pid,
+                i.camid,
+                file_size(i.origin) if isinstance(i.origin, Path) else 0,
+            )
+            for i in self.images
+        ]
+        rows += [("source", path.name, 0, 0, file_size(path)) for path in self.raw.sources()]
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
         raw = self.raw
@@ -45,15 +63,14 @@ class BenchmarkBuilder(RecordBuilder):
                     "%s: %s; results on a part of it are not comparable with published ones",
                     *(self.name, problem),
                 )
-            self.expected_size = raw.size
             super().prepare()
         finally:
             raw.close()
 
-    def greatest_width(self) -> int:
-        """Of all images of the download, in pixels."""
+    def greatest_width(self, images: Sequence[RawImage]) -> int:
+        """Of the images, in pixels."""
         with ThreadPoolExecutor(self.threads) as pool:
-            return max(pool.map(self.raw.width, (image.origin for image in self.images)))
+            return max(pool.map(self.raw.width, (image.origin for image in images)))
 
 
 class DividedBuilder(BenchmarkBuilder):
@@ -64,9 +81,10 @@ class DividedBuilder(BenchmarkBuilder):
     """
 
     def hashed_recipe(self) -> dict[str, Any]:
-        source = self.recipe["split_source"]
+        recipe = super().hashed_recipe()
+        source = recipe["split_source"]
         if source in ("random", "official"):
-            return self.recipe
+            return recipe
         try:  # what is in the file counts, not where it lies
             content = Path(os.path.expanduser(source)).read_bytes()
         except OSError as error:
@@ -74,10 +92,14 @@ class DividedBuilder(BenchmarkBuilder):
                 f"config.data.recipe.split_source: found {source!r} ({error.strerror}), expected "
                 "'random', 'official', or a JSON file"
             ) from error
-        return self.recipe | {"split_source": hashlib.sha256(content).hexdigest()[:16]}
+        return recipe | {"split_source": hashlib.sha256(content).hexdigest()[:16]}
 
-    def listed_splits(self) -> Sequence[Collection[int]] | None:
-        """Test identities of every split that the source lists; None where splits are drawn at random.
+    def identities(self) -> set[int]:
+        """Those that are in the benchmark."""
+        return {image.pid for image in self.images}
+
+    def listed_splits(self) -> Sequence[Division] | None:
+        """Every split that the source lists; None where splits are drawn at random.
 
         Raises:
           UserError: the source cannot be read.
@@ -85,12 +107,15 @@ class DividedBuilder(BenchmarkBuilder):
         source = self.recipe["split_source"]
         if source == "random":
             return None
+        identities = self.identities()
         if source == "official":
-            return self.raw.official_splits()
-        return read_split_file(Path(os.path.expanduser(source)), self.images)
+            tests = [frozenset(test) for test in self.raw.official_splits()]
+            return [Division(frozenset(identities - test), test) for test in tests]
+        images = [image for image in self.images if image.pid in identities]
+        return read_split_file(Path(os.path.expanduser(source)), images)
 
-    def test_identities(self, identities: Collection[int]) -> set[int]:
-        """Those out of the given identities that this split tests on.
+    def division(self) -> Division:
+        """Whom this split trains and whom it tests on.
 
         Raises:
           UserError: the source has no such split, or it leaves nobody to test or to train on.
@@ -99,24 +124,25 @@ class DividedBuilder(BenchmarkBuilder):
         split, source = recipe["split"], recipe["split_source"]
         splits = self.listed_splits()
         if splits is None:
-            count = recipe["train_identities"]
+            count, identities = recipe["train_identities"], self.identities()
             if count >= len(identities):
                 raise UserError(
                     f"config.data.recipe.train_identities: found {count}, expected less than the "
                     f"{len(identities)} identities in {self.raw_dir}"
                 )
             names = keyed_order(recipe["seed"], f"split{split}", map(str, identities))
-            return {int(name) for name in names[count:]}
+            order = [int(name) for name in names]
+            return Division(frozenset(order[:count]), frozenset(order[count:]))
         place = self.raw_dir if source == "official" else source
         if split >= len(splits):
             raise UserError(
                 f"config.data.splits: found {split}, expected less than {len(splits)}, the number "
                 f"of splits in {place}"
             )
-        test = set(splits[split]) & set(identities)
-        if not test or len(test) == len(identities):
+        train, test = splits[split]
+        if not train or not test:
             raise UserError(
                 f"config.data.recipe.split_source: split {split} of {place} tests on {len(test)} "
-                f"of {len(identities)} identities, expected some to test and some to train on"
+                f"and trains on {len(train)} identities, expected some of both"
             )
-        return test
+        return splits[split]

@@ -1,6 +1,7 @@
 """CAVIAR4REID: two cameras of a shopping centre, one of them of low resolution by nature."""
 
 import logging
+from collections.abc import Sequence
 
 from rireid_jax.data.builders.base import keyed_order
 from rireid_jax.data.builders.benchmark import DividedBuilder
@@ -25,30 +26,28 @@ class CAVIARBuilder(DividedBuilder):
 
     def list_items(self) -> dict[str, list[Item]]:
         recipe = self.recipe
-        self.width_max = self.greatest_width()
-        low = self._low_camera()
-        cameras: dict[int, set[int]] = {}
-        for image in self.images:
-            cameras.setdefault(image.pid, set()).add(image.camid)
-        both = {pid for pid, seen in cameras.items() if len(seen) > 1}
+        both = self.identities()
         if len(both) < 2:
             raise UserError(
                 f"--config.data.raw_dir: found {len(both)} identities before both cameras in "
                 f"{self.raw_dir}, expected at least 2, one to train on and one to test on"
             )
-        test = self.test_identities(both)
+        images = [image for image in self.images if image.pid in both]
+        self.width_max = self.greatest_width(images)
+        low = self._low_camera(images)
+        train, test = self.division()
         query_camera = low if recipe["query"] == "low" else 1 - low
         splits: dict[str, list[Item]] = {"train": [], "query": [], "gallery": []}
         candidates: dict[int, list[RawImage]] = {}
-        for image in self.images:
+        for image in images:
             if image.pid in test and image.camid == query_camera:
                 candidates.setdefault(image.pid, []).append(image)
             elif image.pid in test:
                 splits["gallery"].append(self._item(image, low))
-            elif image.pid in both:
+            elif image.pid in train:
                 splits["train"].append(self._item(image, low))
-        for images in candidates.values():
-            by_name = {image.name: image for image in images}
+        for group in candidates.values():
+            by_name = {image.name: image for image in group}
             order = keyed_order(recipe["seed"], f"query{recipe['split']}", by_name)
             count = recipe["queries_per_identity"] or len(order)
             splits["query"] += [self._item(by_name[name], low) for name in order[:count]]
@@ -56,15 +55,21 @@ class CAVIARBuilder(DividedBuilder):
                 splits["gallery"] += [self._item(by_name[name], low) for name in order[count:]]
         return splits
 
+    def identities(self) -> set[int]:
+        cameras: dict[int, set[int]] = {}
+        for image in self.images:
+            cameras.setdefault(image.pid, set()).add(image.camid)
+        return {pid for pid, seen in cameras.items() if len(seen) > 1}
+
     def make(self, item: Item) -> Record:
         return as_it_is(item, self.raw.read(item.origin), self.width_max, original=item.ratio == 1)
 
-    def _low_camera(self) -> int:
+    def _low_camera(self, images: Sequence[RawImage]) -> int:
         """0 or 1; by default the camera whose images are narrower on average."""
         camera = self.recipe["low_camera"]
         if camera == "narrower":
             widths: dict[int, list[int]] = {0: [], 1: []}
-            for image in self.images:
+            for image in images:
                 widths[image.camid].append(self.raw.width(image.origin))
             means = [sum(values) / max(1, len(values)) for values in widths.values()]
             logger.info("caviar: images are %.0f and %.0f pixels wide on average", *means)

@@ -25,7 +25,7 @@ class MLRBuilder(BenchmarkBuilder):
     """A benchmark in which `low_camera` is low, by `ratios`; a class says who has which role."""
 
     def list_items(self) -> dict[str, list[Item]]:
-        self.width_max = self.greatest_width()
+        self.width_max = self.greatest_width(self.images)
         return self.divide()
 
     def divide(self) -> dict[str, list[Item]]:
@@ -100,11 +100,14 @@ class MLRDividedBuilder(DividedBuilder, MLRBuilder):
     """Divided identities: all low images of test identities are queries, all others the gallery."""
 
     def roles(self, low: set[str]) -> Roles:
-        test = self.test_identities({image.pid for image in self.images})
+        train, test = self.division()
         roles: Roles = {"train": [], "query": [], "gallery": []}
         for image in self.images:
             tested = "query" if image.name in low else "gallery"
-            roles[tested if image.pid in test else "train"].append(image)
+            if image.pid in test:
+                roles[tested].append(image)
+            elif image.pid in train:
+                roles["train"].append(image)
         return roles
 
 

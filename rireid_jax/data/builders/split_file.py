@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from rireid_jax.data.raw.base import RawImage
 from rireid_jax.errors import UserError
@@ -16,8 +16,15 @@ _TRAIN = ("train", "trainval")
 _TEST = ("query", "gallery", "test_probe", "test_gallery")
 
 
-def read_split_file(path: Path, images: Sequence[RawImage]) -> list[frozenset[int]]:
-    """Reads which identities every split tests on.
+class Division(NamedTuple):
+    """The identities to train on and those to test on; others may be in neither."""
+
+    train: frozenset[int]
+    test: frozenset[int]
+
+
+def read_split_file(path: Path, images: Sequence[RawImage]) -> list[Division]:
+    """Reads which identities every split trains and tests on.
 
     Two forms are known. torchreid's ``splits.json`` and ``splits_classic_*.json`` list
     ``[path, pid, camid]``; an image is found by the end of its path, since folders and numbers of
@@ -27,10 +34,10 @@ def read_split_file(path: Path, images: Sequence[RawImage]) -> list[frozenset[in
 
     Args:
       path: a JSON file: one split, or a list of them.
-      images: of the download.
+      images: of the identities that are in the benchmark.
 
     Returns:
-      The test identities of each split.
+      The splits.
 
     Raises:
       UserError: the file has another form, names what is not there, or has an identity both in
@@ -44,12 +51,10 @@ def read_split_file(path: Path, images: Sequence[RawImage]) -> list[frozenset[in
     if not splits or not all(isinstance(split, dict) for split in splits):
         raise UserError(f"{path}: found no list of splits, {_EXPECTED}")
     identities = _Identities(path, images)
-    return [_test_identities(f"{path}, split {n}", s, identities) for n, s in enumerate(splits)]
+    return [_division(f"{path}, split {n}", split, identities) for n, split in enumerate(splits)]
 
 
-def _test_identities(
-    place: str, split: Mapping[str, Any], identities: "_Identities"
-) -> frozenset[int]:
+def _division(place: str, split: Mapping[str, Any], identities: "_Identities") -> Division:
     parts = {name: split[name] for name in (*_TRAIN, *_TEST) if name in split}
     train = {name: part for name, part in parts.items() if name in _TRAIN}
     test = {name: part for name, part in parts.items() if name in _TEST}
@@ -64,7 +69,7 @@ def _test_identities(
             f"{place}: found identity {min(both)} and {len(both) - 1} others both in training and "
             "in test, expected every identity in one of them"
         )
-    return frozenset(tested)
+    return Division(frozenset(trained), frozenset(tested))
 
 
 class _Identities:
@@ -100,6 +105,6 @@ class _Identities:
             if len(found) == 1:
                 return next(iter(found))
         raise UserError(
-            f"{self._path}: found image {name!r}, which is not in the download, expected the file "
-            "names of its images"
+            f"{self._path}: found image {name!r}, which is none of the benchmark, expected the "
+            "file names of its images"
         )

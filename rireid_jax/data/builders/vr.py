@@ -37,6 +37,8 @@ class VRMSMT17Builder(VRBuilder):
     raw_class = MSMT17
 
     def list_items(self) -> dict[str, list[Item]]:
+        splits = super().list_items()
         if not self.recipe["val_in_training"]:
-            self.images = [image for image in self.images if image.role != "val"]
-        return super().list_items()
+            val = {image.name for image in self.images if image.role == "val"}
+            splits["train"] = [item for item in splits["train"] if item.name not in val]
+        return splits

@@ -1,0 +1,233 @@
+"""The step with BNNeck, triplets, label smoothing and random erasing: on one, two and eight devices."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from tiny_training import IDENTITIES, IMAGE_SIZE, leaves, random_batch, small_config
+
+from rireid_jax.data.builders import Built
+from rireid_jax.data.builders.registry import RecordSource
+from rireid_jax.models.layers import BatchNorm
+from rireid_jax.models.network import Network, create_network, normalise
+from rireid_jax.models.resnet import Head
+from rireid_jax.training import loop, losses
+from rireid_jax.training.parallel import Parallel
+from rireid_jax.training.state import create_state
+from rireid_jax.training.step import make_train_step
+
+MODULES = ("super_resolution", "extractor")
+STEPS = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_float64(float64):
+    """Of the whole module."""
+
+
+class Restorer(nn.Module):
+    """The least that restores: a shade of its own for every pixel."""
+
+    @nn.compact
+    def __call__(self, image):
+        return image + self.param("by", nn.initializers.normal(), (*IMAGE_SIZE, 1), jnp.float64)
+
+
+class Extractor(nn.Module):
+    """The least that tells images apart: their 4x4 corners of the map, and the head."""
+
+    neck: str
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, image, train):
+        x = nn.Conv(6, (8, 8), (8, 8), param_dtype=jnp.float64, name="conv")(image)
+        x = BatchNorm(self.axis_name, dtype=jnp.float64, name="bn")(x, train)
+        head = Head(IDENTITIES, self.neck, 3, jnp.float64, self.axis_name, name="head")
+        feature, logits = head(nn.relu(x), train)
+        return feature, logits, jnp.zeros((len(image), 0, 2))
+
+
+def tricks(neck="batch_norm"):
+    config = small_config("float64")
+    config.loss.label_smoothing, config.loss.triplet_weight = 0.1, 0.5
+    spec = config.stages.joint
+    spec.train, config.model.neck = MODULES, neck
+    return config
+
+
+def batch_of(seed):
+    rng = np.random.default_rng(seed)
+    erased = np.stack([rng.integers(0, 20, 16), rng.integers(0, 10, 16)] + [[8] * 16] * 2, 1)
+    erased[::3] = 0
+    labels = rng.permutation(np.arange(16) % IDENTITIES).astype(np.int32)
+    return random_batch(seed) | {"erased": erased.astype(np.int32), "label": labels}
+
+
+def state_and_step(config, axis_name=None):
+    network = Network(Restorer(), Extractor(config.model.neck, axis_name))
+    image = jnp.zeros((1, *IMAGE_SIZE, 3))
+    variables = Network(Restorer(), Extractor(config.model.neck)).init(jax.random.key(0), image)
+    head = variables["params"]["extractor"]["head"]["classifier"]
+    head["kernel"] = 0.3 * jax.random.normal(jax.random.key(1), head["kernel"].shape)
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    state = create_state(dict(variables), optimizer, MODULES)
+    return state, make_train_step(config, "joint", network, optimizer, axis_name)
+
+
+def run(state, step, batches):
+    for batch in batches:
+        state, metrics = step(state, batch)
+    return leaves((state, metrics))
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    config = tricks()
+    state, step = state_and_step(config)
+    return config, run(state, jax.jit(step), map(batch_of, range(STEPS)))
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+@pytest.mark.parametrize("kind", ["pmap", "shard_map"])
+def test_every_number_of_devices_gives_the_same(one_device, devices, kind):
+    config, expected = one_device
+    state, step = state_and_step(config, "batch")
+    chosen, batches = jax.devices()[:devices], map(batch_of, range(STEPS))
+    if kind == "pmap":
+        mapped = jax.pmap(step, "batch", in_axes=(None, 0), out_axes=(None, None), devices=chosen)
+        batches = (
+            {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+            for batch in batches
+        )
+    else:
+        mesh = Mesh(np.array(chosen), ("batch",))
+        specs = dict(in_specs=(P(), P("batch")), out_specs=(P(), P()))
+        mapped = jax.jit(jax.shard_map(step, mesh=mesh, **specs))
+    found = run(state, mapped, batches)
+    assert found.keys() == expected.keys()
+    assert any("triplet_loss" in name for name in found)
+    # Pixels are normalised in float32, which is fused with what follows in one way or another.
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=1e-8, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def first_step():
+    """(its batch, and what the network makes of it: feature, logits, updates; the step's metrics)."""
+    config, batch = tricks(), batch_of(0)
+    state, step = state_and_step(config)
+    _, metrics = jax.jit(step)(state, batch)
+    pixels = np.zeros((16, *IMAGE_SIZE), bool)
+    for inside, (top, left, tall, wide) in zip(pixels, batch["erased"], strict=True):
+        inside[top : top + tall, left : left + wide] = True
+    assert 0 < pixels.mean() < 0.5
+    network = Network(Restorer(), Extractor("batch_norm"))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    restored = normalise(jnp.asarray(batch["image"])) + state.params["super_resolution"]["by"]
+    seen = jnp.where(pixels[..., None], 0, restored)
+    (feature, logits, _), updates = network.extractor.apply(
+        {kind: module["extractor"] for kind, module in variables.items()},
+        seen,
+        True,
+        mutable=["batch_stats", "intermediates"],
+    )
+    return batch, feature, logits, updates, metrics
+
+
+def test_without_bnneck_triplets_are_of_the_feature():
+    config, batch = tricks("fc"), batch_of(0)
+    state, step = state_and_step(config)
+    network = Network(Restorer(), Extractor("fc"))
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    del batch["erased"]
+    outputs, _ = network.apply(
+        variables, normalise(jnp.asarray(batch["image"])), MODULES, mutable=["batch_stats"]
+    )
+    expected = losses.triplet_loss(outputs.feature, jnp.asarray(batch["label"]), 0.3, None)
+    _, metrics = jax.jit(step)(state, batch)
+    np.testing.assert_allclose(metrics["triplet_loss"], expected.mean(), rtol=1e-6)
+
+
+def test_losses_of_a_step(first_step):
+    batch, feature, logits, updates, metrics = first_step
+    label = jnp.asarray(batch["label"])
+    identity = losses.identity_loss(logits, label, 0.1).mean()
+    before = updates["intermediates"]["head"]["before_neck"][0]
+    triplet = losses.triplet_loss(before, label, 0.3, None).mean()
+    assert float(losses.triplet_loss(feature, label, 0.3, None).mean()) != float(triplet)
+    np.testing.assert_allclose(metrics["identity_loss"], identity, rtol=1e-6)
+    np.testing.assert_allclose(metrics["triplet_loss"], triplet, rtol=1e-6)
+    weight = tricks().stages.joint.sr_weight
+    total = weight * metrics["ffsr_loss"] + metrics["identity_loss"] + 0.5 * metrics["triplet_loss"]
+    np.testing.assert_allclose(metrics["loss"], total, rtol=1e-12)
+
+
+def test_the_neck_normalises_what_the_triplets_are_of(first_step):
+    _, feature, _, updates, _ = first_step
+    before = np.asarray(updates["intermediates"]["head"]["before_neck"][0])
+    expected = (before - before.mean(0)) / np.sqrt(before.var(0) + 1e-5)
+    np.testing.assert_allclose(feature, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_restoration_is_of_the_whole_image():
+    config, batch = tricks(), batch_of(0)
+    state, step = state_and_step(config)
+    erased = jax.jit(step)(state, batch)[1]
+    whole = jax.jit(step)(state, {k: v for k, v in batch.items() if k != "erased"})[1]
+    assert erased["ffsr_loss"] == whole["ffsr_loss"]
+    assert erased["identity_loss"] != whole["identity_loss"]
+
+
+def test_nothing_is_learned_through_what_is_erased():
+    config = tricks()
+    config.stages.joint.sr_weight = 0.0
+    state, step = state_and_step(config)
+    batch = batch_of(0) | {"erased": np.tile(np.int32([4, 2, 9, 7]), (16, 1))}
+    after, _ = jax.jit(step)(state, batch)
+    moved = np.asarray(
+        after.params["super_resolution"]["by"] != state.params["super_resolution"]["by"]
+    )
+    inside = np.zeros((*IMAGE_SIZE, 1), bool)
+    inside[4:13, 2:9] = True
+    np.testing.assert_array_equal(moved, ~inside)
+
+
+@pytest.mark.parametrize("extractor", ["resnet50", "se_resnet50", "rife"])
+def test_the_neck_of_the_config(extractor):
+    config = small_config()
+    config.stages.baseline.extractor = extractor
+    assert create_network(config, "baseline", IDENTITIES).extractor.neck == "fc"
+    config.model.neck = "batch_norm"
+    assert create_network(config, "baseline", IDENTITIES).extractor.neck == "batch_norm"
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("ffsr_pretrain", {"erase": 0.0, "images_per_identity": 0, "kernel": "bicubic"}),
+        ("ffsr", {"erase": 0.0, "images_per_identity": 0, "kernel": "lanczos"}),
+        ("strong_joint", {"erase": 0.5, "images_per_identity": 4, "kernel": "lanczos"}),
+    ],
+)
+def test_batches_of_a_stage(stage, expected, monkeypatch):
+    """Only what learns identities has them balanced and images erased."""
+    config = small_config()
+    config.data.erase, config.data.degrade_targets, config.data.images_per_identity = 0.5, 0.25, 4
+    config.data.recipe.kernel = "lanczos"
+    asked = {}
+    monkeypatch.setattr(loop, "train_batches", lambda source, **options: asked.update(options))
+    data = Built("pedestrians", "0", (1, 2), 16, {"train": RecordSource([])}, "")
+    loop._batches(config, stage, data, 0, Parallel("pmap"))
+    augmentation = asked["augmentation"]
+    found = {
+        "erase": augmentation.erase,
+        "images_per_identity": asked["images_per_identity"],
+        "kernel": augmentation.kernel,
+    }
+    assert found == expected
+    assert augmentation.degrade_targets == 0.25
