@@ -21,6 +21,7 @@ from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
 from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.stop import StopRequest
+from rireid_jax.workdir import claim_data, read_data
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def run_division(
     """
     if parallel.process_index == 0:
         remove_unfinished(workdir)
+    claim_data(workdir, {config.dataset: data.protocol_hash})
     if mode == "train":
         _train(config, workdir, {"": data}, parallel, others)
     evaluations, step = _evaluate(config, workdir, data, parallel)
@@ -114,12 +116,15 @@ def _train(
             name = config.stages[stage].dataset
             if name not in data:
                 data[name] = build_dataset(config, name)
+            if name:
+                claim_data(workdir, {name: data[name].protocol_hash})
             num_images = len(data[name].splits["train"])
             if is_finished(config, workdir, stage, num_images):
                 logger.info("%s: finished before", stage)
                 continue
             if stage in shared_stages(config):
-                source = take_over(config, stage, workdir, others, num_images)
+                same = [o for o in others if read_data(o).get(name) == data[name].protocol_hash]
+                source = take_over(config, stage, workdir, same, num_images)
                 if source:
                     logger.info("%s: the same in every split, taken from %s", stage, source)
                     continue

@@ -21,6 +21,7 @@ from rireid_jax.training.loop import Stopped
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.workdir import (
     claim,
+    claim_data,
     has_checkpoints,
     locked,
     read_config,
@@ -110,8 +111,10 @@ def _run_splits(
     data = {
         split: build_dataset(part, part.dataset)
         for split, part in parts.items()
-        if split not in results and (mode == "train" or has_checkpoints(folders[split]))
+        if mode == "train" or has_checkpoints(folders[split])
     }
+    for split in results:  # of the data as they were
+        claim_data(folders[split], {config.dataset: data.pop(split).protocol_hash})
     if mode == "evaluate":
         data = {
             split: d for split, d in data.items() if is_trained(parts[split], folders[split], d)

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,6 +91,37 @@ def has_checkpoints(workdir: str) -> bool:
     """Whether anything has been trained in a folder itself."""
     steps = (epath.Path(workdir) / "checkpoints").glob("*/*")
     return any(step.name.isdigit() for step in steps)
+
+
+def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
+    """Writes which data a folder's stages train on, or checks that they are these.
+
+    A config names folders and files; what is in them may have become another.
+
+    Args:
+      workdir: of a run.
+      protocols: protocol hash by data set; others that the folder knows of stay as they are.
+
+    Raises:
+      UserError: the folder was trained on other data of the same name.
+    """
+    known = read_data(workdir)
+    for dataset, protocol in protocols.items():
+        if known.get(dataset, protocol) != protocol and has_checkpoints(workdir):
+            raise UserError(
+                f"--workdir {workdir}: trained on {dataset} of protocol {known[dataset]}, found protocol "
+                f"{protocol} in config.data.dir, expected the same data, or a new --workdir"
+            )
+    if known != {**known, **protocols}:
+        path = epath.Path(workdir) / "data.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({**known, **protocols}, indent=2) + "\n")
+
+
+def read_data(workdir: str) -> dict[str, str]:
+    """Protocol hash by data set, as `claim_data` wrote them; empty where it did not."""
+    path = epath.Path(workdir) / "data.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def split_folder(workdir: str, split: int) -> str:

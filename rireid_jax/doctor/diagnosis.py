@@ -296,7 +296,7 @@ def _list_splits(builders: Sequence[RecordBuilder]) -> Splits:
     check_queries(splits)
     if isinstance(first, DividedBuilder) and isinstance(last, DividedBuilder):
         last.images = first.images
-        last.test_identities({item.pid for items in splits.values() for item in items})
+        last.division()
     return splits
 
 

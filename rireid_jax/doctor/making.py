@@ -1,11 +1,11 @@
 """What is made of a download: its recipe, and the data sets that are built already."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import evaluation_protocol, recipe_of
+from rireid_jax.config import effective_recipe, evaluation_protocol, recipe_of
 from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.benchmark import DividedBuilder
 from rireid_jax.data.raw.crops import SPLITS
@@ -16,11 +16,11 @@ from rireid_jax.errors import UserError
 def recipe_lines(config: ConfigDict, builder: RecordBuilder, splits: Sequence[int]) -> list[str]:
     """The fields of the recipe that have an effect, the protocol, and the divisions asked for."""
     default = recipe_of(builder.name)
-    without_effect = set(_without_effect(builder.name, builder.recipe))
+    effective = effective_recipe(builder.name, builder.recipe)
     rows = [
         (name, _word(value), "" if value == default[name] else f"default: {_word(default[name])}")
         for name, value in builder.recipe.items()
-        if name not in without_effect
+        if name in effective and name != "split"  # that is chosen by config.data.splits
     ]
     names, values = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
     lines = [f"{name:<{names}}  {value:<{values}}  {note}" for name, value, note in rows]
@@ -73,17 +73,6 @@ def _divisions(builder: RecordBuilder, splits: Sequence[int]) -> str:
     except UserError:  # reported with the images
         return asked
     return f"{asked}; {source} has {len(listed)}"
-
-
-def _without_effect(dataset: str, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """Fields of a recipe that change nothing while others are as they are."""
-    yield "split"  # chosen by config.data.splits
-    if recipe.get("split_source", "random") != "random":
-        yield "train_identities"
-    if recipe.get("protocol") == "market":
-        yield "repeats"
-    if dataset == "folder" and not recipe["degrade"]:
-        yield from ("min_width", "max_width", "kernel", "rounding")
 
 
 def _word(value: Any) -> str:

@@ -38,9 +38,9 @@ CASES = {
     "mlr_market1501/prpr": (market, ()),
 }
 ELSEWHERE = {
-    "vr_market1501": "test_whole_run",
-    "folder": "test_folder_run",
-    "pedestrians": "test_interruptions",
+    "vr_market1501": ("conftest.py", "configs/joint.py:vr_market1501"),
+    "folder": ("test_folder_run.py", "py:folder"),
+    "pedestrians": ("test_interruptions.py", "FEW_PEDESTRIANS"),
 }
 
 
@@ -86,8 +86,8 @@ def config_of(name, folder, raw, splits) -> ConfigDict:
 def test_every_data_set_has_a_case():
     assert {name.partition("/")[0] for name in CASES} | set(ELSEWHERE) == set(DATASETS)
     folder = Path(__file__).parent
-    for dataset, test in ELSEWHERE.items():
-        assert dataset in (folder / f"{test}.py").read_text() + (folder / "conftest.py").read_text()
+    for dataset, (file, words) in ELSEWHERE.items():
+        assert words in (folder / file).read_text(), dataset
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -198,3 +199,22 @@ def test_full_disk(tmp_path):
     assert not (workdir / "ranked.png").exists()
     table = (workdir / "results.txt").read_text()
     assert "\nbilinear " in table
+
+
+def test_a_build_that_is_terminated_leaves_nothing(tmp_path):
+    flags = (
+        "--config=configs/joint.py",
+        f"--config.data.dir={tmp_path / 'data'}",
+        "--config.data.recipe.train_identities=2000",  # more than can be drawn in a minute
+        "--mode=build",
+    )
+    process = start(*flags)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.rglob("*.plan")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list((tmp_path / "data").rglob("*"))

@@ -1,10 +1,14 @@
 """Which config a work directory belongs to."""
 
+import json
+import shutil
+
 import pytest
+from command import error_line, run
 
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
-from rireid_jax.workdir import claim, read_config
+from rireid_jax.workdir import claim, claim_data, read_config, read_data
 
 
 def config():
@@ -110,3 +114,32 @@ def test_damaged_config(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"config\.json: found no JSON .*, expected a run's config"):
         read_config(str(tmp_path))
+
+
+def test_data_of_a_folder(tmp_path):
+    workdir = str(tmp_path / "run")
+    claim_data(workdir, {"folder": "a"})
+    claim_data(workdir, {"folder": "b"})  # nothing has been trained yet
+    claim_data(workdir, {"natural_images": "c"})
+    assert read_data(workdir) == {"folder": "b", "natural_images": "c"}
+    (tmp_path / "run" / "checkpoints" / "rife" / "20").mkdir(parents=True)
+    claim_data(workdir, {"folder": "b"})
+    with pytest.raises(UserError, match="trained on folder of protocol b, found protocol d"):
+        claim_data(workdir, {"folder": "d"})
+    assert read_data(workdir) == {"folder": "b", "natural_images": "c"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "mode"), [("vr_market1501", "evaluate"), ("natural_images", "train")]
+)
+def test_other_data_under_the_same_config(whole_run, tmp_path, dataset, mode):
+    """As if the files that the config names had become others."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole_run.workdir, workdir)
+    known = read_data(str(workdir))
+    assert known["vr_market1501"] == whole_run.results["protocol_hash"]
+    (workdir / "data.json").write_text(json.dumps(known | {dataset: "0123456789abcdef"}))
+    line = error_line(run(*whole_run.flags, f"--workdir={workdir}", f"--mode={mode}"))
+    assert line.startswith(
+        f"--workdir {workdir}: trained on {dataset} of protocol 0123456789abcdef"
+    )

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,24 @@ def test_workers_and_order_change_no_byte(case, tmp_path, request):
     for again in (four, other, beam):
         assert again.protocol_hash == first.protocol_hash
         assert contents(again) == contents(first)
+
+
+def test_processes_write_the_same_bytes(tmp_path):
+    """Each hashes strings in its own way, and protobuf orders fields in its own."""
+    code = (
+        "import sys\n"
+        "from rireid_jax.data.builders import build\n"
+        f"print(build('pedestrians', {PEDESTRIANS!r}, data_dir=sys.argv[1]).path)"
+    )
+    folders = []
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folders.append(Path(done.stdout.strip()))
+    first, second = ({p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders)
+    assert first == second

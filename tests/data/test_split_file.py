@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from raw_folders import write_viper
+from raw_folders import write_caviar, write_viper
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.builders import build
@@ -43,13 +43,13 @@ def read(tmp_path, content):
 
 def test_paths(tmp_path):
     splits = [torchreid((3, 8), (5, 13)), torchreid((5, 8, 13), (3,))]
-    assert read(tmp_path, splits) == [{5, 13}, {3}]
-    assert read(tmp_path, splits[0]) == [{5, 13}]
+    assert read(tmp_path, splits) == [({3, 8}, {5, 13}), ({5, 8, 13}, {3})]
+    assert read(tmp_path, splits[0]) == [({3, 8}, {5, 13})]
 
 
 def test_windows_paths(tmp_path):
     content = json.dumps([torchreid((3,), (13,))]).replace("/", "\\\\")
-    assert read(tmp_path, content) == [{13}]
+    assert read(tmp_path, content) == [({3}, {13})]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_windows_paths(tmp_path):
 )
 def test_numbers_of_identities(tmp_path, names):
     train, query, gallery = names
-    assert read(tmp_path, [{train: [0, 2], query: [1, 3], gallery: [1, 3]}]) == [{5, 13}]
+    assert read(tmp_path, [{train: [0, 2], query: [1, 3], gallery: [1, 3]}]) == [({3, 8}, {5, 13})]
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,27 @@ def test_builds_the_split_of_a_file(tmp_path):
     assert other.protocol_hash != hashes[0]
     with pytest.raises(UserError, match=r"config\.data\.splits: found 2, expected less than 2"):
         build("mlr_viper", recipe | {"split": 2}, data_dir=str(tmp_path), raw_dir=str(raw))
+
+
+def test_who_is_in_neither_part_is_left_out(tmp_path):
+    raw = write_viper(tmp_path / "VIPeR", range(1, 9))
+    file = tmp_path / "splits.json"
+    file.write_text(json.dumps({"trainval": [0, 1], "query": [2, 3]}))
+    recipe = recipe_of("mlr_viper") | {"split_source": str(file)}
+    built = build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
+    assert built.train_pids == (1, 2)
+    assert {record.pid for record in built.splits["query"]} == {3, 4}
+
+
+def test_caviar_counts_those_before_both_cameras(tmp_path):
+    """Numbers are positions among the identities of the benchmark, here 3 to 6."""
+    raw = write_caviar(tmp_path / "CAVIARa", ids=(3, 4, 5, 6), single_ids=(1, 2))
+    file = tmp_path / "splits.json"
+    recipe = recipe_of("caviar") | {"split_source": str(file)}
+    file.write_text(json.dumps({"trainval": [0, 1], "test_probe": [2], "test_gallery": [2]}))
+    built = build("caviar", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
+    assert built.train_pids == (3, 4)
+    assert {record.pid for record in built.splits["query"]} == {5}
+    file.write_text(json.dumps({"trainval": [0, 1], "query": [4]}))
+    with pytest.raises(UserError, match="found identity number 4, expected 0 to 3"):
+        build("caviar", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
