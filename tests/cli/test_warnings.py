@@ -18,4 +18,4 @@ def test_bad_image_that_is_allowed(tmp_path):
     )
     assert f"left out: {image}: found an empty file" in result.stderr
     assert "results on a part of it are not comparable with published ones" in result.stderr
-    assert "vr_market1501: builds 4 images of train" in result.stderr
+    assert "vr_market1501: builds 4 of train" in result.stderr

@@ -76,7 +76,7 @@ def test_numbers_of_identities(tmp_path, names):
         ([{"train": [0], "query": ["a.bmp"]}], "found an entry 'a.bmp'"),
         (
             [{"train": [0], "query": [["cam_a/007_0.bmp", 0, 0]]}],
-            "image 'cam_a/007_0.bmp', which is",
+            "image 'cam_a/007_0.bmp' of nobody in",
         ),
     ],
 )

@@ -105,6 +105,6 @@ class _Identities:
             if len(found) == 1:
                 return next(iter(found))
         raise UserError(
-            f"{self._path}: found image {name!r}, which is none of the benchmark, expected the "
-            "file names of its images"
+            f"{self._path}: found image {name!r} of nobody in the benchmark, expected the file names "
+            "of its images"
         )

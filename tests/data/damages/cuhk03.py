@@ -222,10 +222,10 @@ def mat() -> Iterator[Damage]:
     }.items():
         change = cell("testsets", 7, np.array(rows).T)
         yield inside(f"split: {what}", change, ".* as split 8 of testsets")
-    nobody = r"split_source: split 0 of .* tests on {} of 6 identities, expected some to test"
+    nobody = r"split_source: split 0 of .* tests on {} and trains on {} identities, expected some"
     everybody = np.array([[1, 1], [1, 2], [2, 1], [3, 1], [4, 1], [5, 1]], float).T
     do = in_mat(name, cell("testsets", 0, everybody))
-    yield Damage("split: everybody", do, nobody.format(6))
+    yield Damage("split: everybody", do, nobody.format(6, 0))
 
 
 def extracted() -> Iterator[Damage]:
@@ -272,7 +272,7 @@ def extracted() -> Iterator[Damage]:
                 {**split, "query": [["/5_009_1_01.png", 0, 0]]}
             ]
             * 20,
-            "tests on 0 of 6 identities": [{"query": [], "gallery": []}] * 20,
+            "tests on 0 and trains on 6 identities": [{"query": [], "gallery": []}] * 20,
         },
         place="(splits_classic_detected.json|split_source)",
     )
