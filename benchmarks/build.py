@@ -41,10 +41,13 @@ EXECUTORS = {
         "beam": "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_processing"
     },
 }
-RECIPES = {
-    "vr_msmt17": recipe_of("vr_msmt17"),
-    "natural_images": dict(count=max(SIZES), size=(256, 128), seed=0),
-}
+
+
+def recipe(dataset: str, count: int) -> dict[str, Any]:
+    """Of a data set of `count` images."""
+    if dataset == "natural_images":
+        return dict(count=count, size=(256, 128), seed=0)
+    return recipe_of(dataset)
 
 
 def write_msmt17(folder: Path, count: int) -> Path:
@@ -73,9 +76,9 @@ def write_msmt17(folder: Path, count: int) -> Path:
 
 
 def write_photographs(folder: Path, count: int) -> Path:
-    """A folder of `count` JPEG images of 500x375 pixels, a thousand to a folder."""
+    """JPEG images of 500x375 pixels, a thousand to a folder, a tenth more than are to be chosen."""
     drawn = [encode_jpeg(Image.fromarray(dead_leaves(0, n, (375, 500))), 90) for n in range(DRAWN)]
-    for n in range(count):
+    for n in range(count + count // 10):
         path = folder / f"n{n // 1000:08d}" / f"{n:08d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(drawn[n % DRAWN])
@@ -85,10 +88,13 @@ def write_photographs(folder: Path, count: int) -> Path:
 WRITERS = {"vr_msmt17": write_msmt17, "natural_images": write_photographs}
 
 
-def build_once(dataset: str, executor: str, raw: str, data_dir: str) -> dict[str, float]:
+def build_once(
+    dataset: str, executor: str, count: str, raw: str, data_dir: str
+) -> dict[str, float]:
     """Builds in this process. Returns seconds and MiB."""
     start, before = time.perf_counter(), _peak(os.getpid())
-    build(dataset, RECIPES[dataset], data_dir=data_dir, raw_dir=raw, **EXECUTORS[executor])
+    made_by = recipe(dataset, int(count))
+    build(dataset, made_by, data_dir=data_dir, raw_dir=raw, **EXECUTORS[executor])
     return {"seconds": time.perf_counter() - start, "before": before, "peak": _peak(os.getpid())}
 
 
@@ -97,7 +103,8 @@ def measure(dataset: str, executor: str, raw: Path, count: int) -> dict[str, Any
     runs = []
     for _ in range(REPEATS if count == min(SIZES) else 1):
         with tempfile.TemporaryDirectory(dir=raw.parent) as data_dir:
-            command = [sys.executable, __file__, "--once", dataset, executor, str(raw), data_dir]
+            once = [dataset, executor, str(count), str(raw), data_dir]
+            command = [sys.executable, __file__, "--once", *once]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 workers = 0.0
                 while process.poll() is None:
@@ -184,7 +191,10 @@ def _descendants(pid: int) -> Iterator[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--once", nargs=4, metavar=("DATASET", "EXECUTOR", "RAW", "DATA"), help=argparse.SUPPRESS
+        "--once",
+        nargs=5,
+        metavar=("DATASET", "EXECUTOR", "COUNT", "RAW", "DATA"),
+        help=argparse.SUPPRESS,
     )
     arguments = parser.parse_args()
     if arguments.once:
