@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences golden embedded benchmarks-page bench-build
+.PHONY: train test lint format clean parity differences golden embedded report benchmarks-page bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -34,6 +34,12 @@ embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
 			--workdir runs/embedded-seed$$seed || exit; \
 	done
 	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md
+
+REPORT_FLAGS ?= --seeds=0,1,2
+report: .venv/dev  ## Trains the rows of the paper's tables; writes runs/ablation-pedestrians/report, docs/reproduction.md.
+	$(BIN)/python -m rireid_jax.main --mode report --config configs/ablation.py \
+		--workdir runs/ablation-pedestrians $(REPORT_FLAGS)
+	$(BIN)/python benchmarks/reproduction.py runs/ablation-pedestrians > docs/reproduction.md
 
 benchmarks-page: .venv/run  ## Writes docs/benchmarks.md from the code's tables.
 	$(BIN)/python benchmarks/describe.py > docs/benchmarks.md

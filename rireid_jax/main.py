@@ -20,17 +20,30 @@ from rireid_jax.config import validate
 from rireid_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, after a colon the data set, after a slash its preset.", lock_config=True
+    "config",
+    None,
+    "Config file, after a colon the data set, after a slash its preset.",
+    lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where checkpoints and results go; default runs/CONFIG-DATASET[-PRESET]."
 )
-_MODES = ("train", "evaluate", "build", "doctor")
+_MODES = ("train", "evaluate", "build", "doctor", "report")
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
     _MODES,
-    "What to do; build makes the data set only, doctor says what of it is on disk and what to do.",
+    "What to do; build makes the data set only, doctor says what of it is on disk and what to do, report trains the "
+    "rows of the paper's tables (configs/ablation.py) and writes them beside the paper's.",
+)
+_ROWS = flags.DEFINE_list(
+    "rows", [], "With --mode report: rows to train, such as resnet50,rife; all."
+)
+_SEEDS = flags.DEFINE_list(
+    "seeds",
+    [],
+    "With --mode report: of training, such as 0,1,2; default config.seed. Rows on which no claim "
+    "about the whole system rests are trained with the first.",
 )
 _NO_CONFIG = "--config: not given, expected a file such as configs/joint.py"
 _EXPECTED_TYPE = {
@@ -65,15 +78,22 @@ def _main(argv: list[str]) -> None:
         logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # the report says it all
         doctor(config, sys.argv[1:])
         return
+    seeds = _seeds(config)
     # Imported after the flags are checked: a mistake in them need not wait for JAX.
     from rireid_jax.run import run
     from rireid_jax.training.loop import Stopped
 
     path, _, dataset = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    title = (dataset or config.dataset).replace("/", "-")  # a preset is another experiment
+    # A preset is another experiment, and so is a row of the paper's tables.
+    title = (dataset or config.dataset).replace("/", "-").replace(",", "-")
     workdir = _WORKDIR.value or f"runs/{Path(path).stem}-{title}"
     try:
-        run(config, workdir, _MODE.value)
+        if _MODE.value == "report":
+            from rireid_jax.ablation import report
+
+            report(config, workdir, _ROWS.value, seeds)
+        else:
+            run(config, workdir, _MODE.value)
     except Stopped as stopped:
         print(f"{stopped}; run the same command to go on", file=sys.stderr)
     except OSError as error:
@@ -83,6 +103,19 @@ def _main(argv: list[str]) -> None:
             f"{error.filename or workdir}: no space left to write to it, free some and run the "
             "same command again"
         ) from error
+
+
+def _seeds(config: ConfigDict) -> list[int]:
+    """Those of `--mode report`. Raises UserError for its flags without it, and for what is no number."""
+    for flag in (_ROWS, _SEEDS):
+        if flag.value and _MODE.value != "report":
+            raise UserError(
+                f"--{flag.name}: found with --mode {_MODE.value}, expected --mode report"
+            )
+    wrong = [seed for seed in _SEEDS.value if not seed.isdecimal()]
+    if wrong:
+        raise UserError(f"--seeds: found {wrong[0]!r}, expected numbers such as 0,1,2")
+    return [int(seed) for seed in _SEEDS.value] or [config.seed]
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
@@ -145,7 +178,9 @@ def _flag_problem(error: Exception, argument: str | None, argv: Sequence[str]) -
     if isinstance(error, flags.UnrecognizedFlagError):
         if argument is None and error.flagname.startswith("config."):
             return _NO_CONFIG
-        close = difflib.get_close_matches(error.flagname, ["config", "workdir", "mode"], 1)
+        close = difflib.get_close_matches(
+            error.flagname, ["config", "workdir", "mode", "rows", "seeds"], 1
+        )
         expected = f"--{close[0]}" if close else "--config, --config.FIELD, --workdir or --mode"
         return f"--{error.flagname}: found an unknown flag, expected {expected}"
     config = _load(argument) if argument is not None else None

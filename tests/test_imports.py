@@ -34,6 +34,7 @@ PARTS = (
     "api",
     "division",
     "run",
+    "ablation",
     "main",
 )
 TRAINING = ("losses", "optim", "state", "step", "parallel", "checkpoint", "stop", "loop")

@@ -1,0 +1,55 @@
+"""Writes docs/reproduction.md from a report: `make report` trains its rows first.
+
+python benchmarks/reproduction.py runs/ablation-pedestrians > docs/reproduction.md
+"""
+
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+_TEXT = """\
+# Which of the paper's claims show here
+
+`make report` makes this page from the report of `--mode report --config configs/ablation.py:{dataset}`: {about}.
+Every comparison is between systems from one start, with as many epochs; a verdict is about these data, this size
+of network and these seeds, and about nothing else. It "holds" if it does with every seed, and "holds on average"
+if the mean is on its side.
+"""
+
+
+def main(workdir: str) -> None:
+    """Prints the page to standard output."""
+    file = Path(workdir) / "report" / "report.json"
+    if not file.exists():
+        sys.exit(f"error: found no {file}, expected the work directory of --mode report")
+    report = json.loads(file.read_text())
+    about = ", ".join(f"{name} {text}" for name, text in report["about"].items())
+    print(_TEXT.format(dataset=report["dataset"], about=about))
+    for finding, claims in groupby(report["claims"], key=lambda claim: claim["finding"]):
+        print(f"## {finding}\n")
+        print(_row(["claim", "verdict", "ours", "the paper's"]))
+        print(_row(["---"] * 4))
+        for claim in claims:
+            print(_row([claim["claim"], f"**{claim['verdict']}**", claim["ours"], claim["paper"]]))
+        print()
+    print(_summary(report["claims"]))
+    for name in report["tables"]:
+        print("\n" + (file.parent / f"{name}.md").read_text(), end="")
+
+
+def _summary(claims: list[dict[str, Any]]) -> str:
+    counts = {
+        verdict: sum(claim["verdict"] == verdict for claim in claims)
+        for verdict in ("holds", "holds on average", "does not hold", "not run")
+    }
+    return f"Of {len(claims)} claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}."
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,104 @@
+"""The systems of the paper's Tables 1 to 3, one or all: `configs/ablation.py:ROW[,DATASET]` or `...:DATASET`.
+
+`configs/ablation.py:srcnn,vr_msmt17` trains one row; rows are named in `rireid_jax/report/rows.py`. Without one
+the config holds the stages of all, for `--mode report --config configs/ablation.py:vr_msmt17`, which trains each
+row in a folder of its own, or takes over what another has trained, and writes the tables beside the paper's.
+
+Rows of a table differ in what the table compares. Every extractor learns for as many epochs as RIFE does in
+stages 2 and 3 together, at the same rates; those that restore first have the same restorer's stages:
+
+    X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on what X restores, X fixed
+    X            X on the data set's persons, Eq. 5    X_apart      the same for longer, or
+                                                       X_joint      both learn, Eq. 4 (`sing` of SRCNN)
+
+In the two-core setting all start from the stage `backbone` (two ResNet50 in both, SE-ResNet50 but for what
+ResNet50 has not). DenseNet121 shares no part with it and has one of its own, `densenet121_start`. In
+the paper's setting `--config.init.backbone` stands for that, a ResNet50's; for `--rows=densenet121` and
+`--rows=se_resnet50` it is a file of that network.
+"""
+
+from ml_collections import ConfigDict
+
+from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.errors import UserError
+from rireid_jax.report.rows import ALIASES, CLASSICAL, ROWS
+
+
+def get_config(argument: str = "pedestrians") -> ConfigDict:
+    row, dataset = _parse(argument)
+    config = base_config(dataset)
+    _add_stages(config.stages)
+    config.run = stages_to(config, *([ROWS[row].stage] if row else _finals()))
+    return config
+
+
+def _parse(argument: str) -> tuple[str, str]:
+    """(row, data set) of ``ROW[,DATASET]`` or ``DATASET``; the row "" stands for all."""
+    first, comma, dataset = argument.partition(",")
+    if not comma and first.partition("/")[0] in DATASETS:
+        return "", first
+    row = ALIASES.get(first, first)
+    if row in CLASSICAL:
+        raise UserError(
+            f"--config: found the row {first!r}, which is not trained in stages, expected --mode report --rows={first}"
+        )
+    if row not in ROWS:
+        rows = ", ".join(name for name in (*ALIASES, *ROWS) if name not in CLASSICAL)
+        raise UserError(
+            f"--config: found {argument!r} after the colon, expected ROW, DATASET or ROW,DATASET with a row of "
+            f"{rows} and a data set of {', '.join(DATASETS)}"
+        )
+    return row, dataset or "pedestrians"
+
+
+def _finals() -> list[str]:
+    """The rows' own stages; FFSR+RIFE last, so that it is what the whole config is about."""
+    stages = [row.stage for row in ROWS.values() if row.stage]
+    return sorted(stages, key=lambda stage: stage == ROWS["ffsr_rife"].stage)
+
+
+def _add_stages(stages: ConfigDict) -> None:
+    """Adds what the rows need beyond the paper's own stages."""
+
+    def add(name: str, like: str, **changes: object) -> None:
+        stages[name] = stages[like].copy_and_resolve_references()
+        stages[name].update(changes)
+
+    def from_stages(super_resolution: str, extractor: str) -> dict[str, str]:
+        return {"super_resolution": super_resolution, "extractor": extractor}
+
+    add("srcnn_pretrain", "ffsr_pretrain", super_resolution="srcnn")
+    add("vdsr_pretrain", "ffsr_pretrain", super_resolution="vdsr")
+    for name, source in (
+        ("srcnn", "srcnn_pretrain"),
+        ("vdsr", "vdsr_pretrain"),
+        ("ae", "ffsr_pretrain"),
+    ):
+        network = stages[source].super_resolution
+        add(name, "ffsr", super_resolution=network, mask="none", init=from_stages(source, ""))
+    add("ffsr_segmentation", "ffsr", mask="segmentation")
+
+    backbone = stages.baseline.init.extractor
+    finals = {
+        "srcnn": ("srcnn_apart", "sing"),
+        "vdsr": ("vdsr_apart",),
+        "ae": ("ae_apart",),
+        "ffsr": ("ffsr_apart", "ffsr_joint"),
+        "ffsr_segmentation": ("ffsr_segmentation_joint",),
+    }
+    for name, ends in finals.items():
+        shared = {"super_resolution": stages[name].super_resolution, "extractor": "resnet50"}
+        fixed = {**shared, "train": ("extractor",), "sr_weight": 0.0, "mask": "none"}
+        both = from_stages(f"{name}_extractor", f"{name}_extractor")
+        add(f"{name}_extractor", "rife", **fixed, init=from_stages(name, backbone))
+        for end in ends:
+            learning = fixed if end.endswith("_apart") else {**shared, "mask": stages[name].mask}
+            add(end, "joint", **learning, init=both)
+
+    alone = {"super_resolution": "bilinear", "train": ("extractor",), "sr_weight": 0.0}
+    add("rife_alone", "joint", **alone, mask="none", init=from_stages("", "rife"))
+    for name in ("two_resnet50", "two_resnet50_weighted", "se_resnet50", "densenet121"):
+        add(name, "baseline", extractor=name)
+    if backbone:
+        add("densenet121_start", backbone, extractor="densenet121")
+        stages.densenet121.init.extractor = "densenet121_start"
