@@ -192,13 +192,6 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield from one_of(f"{stage}.dataset", ("", "natural_images"))
         yield from one_of(f"{stage}.super_resolution", SUPER_RESOLUTION)
         yield from one_of(f"{stage}.extractor", EXTRACTORS)
-        if name in config.run and config.stages[name].extractor == "densenet121":
-            # Five halvings leave nothing of less.
-            yield from check(
-                "data.image_size",
-                lambda v: min(v) >= 32,
-                "at least 32 pixels a side for densenet121",
-            )
         yield from one_of(f"{stage}.mask", MASKS)
         yield from one_of(f"{stage}.optimizer", OPTIMIZERS)
         yield from one_of(f"{stage}.init.super_resolution", ("", *stages))

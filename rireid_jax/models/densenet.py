@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rireid_jax.errors import UserError
 from rireid_jax.models.layers import BatchNorm, Conv, scaled
 from rireid_jax.models.resnet import Head, Stem
 
@@ -75,6 +76,11 @@ class Transition(nn.Module):
         if self.stride == 1:
             return x
         b, h, w, c = x.shape  # an odd row or column at the end is left out
+        if min(h, w) < 2:
+            raise UserError(
+                f"config.data.image_size: found images that leave a map of {h}x{w} to halve, expected "
+                "at least 32 pixels a side for densenet121"
+            )
         x = x[:, : h // 2 * 2, : w // 2 * 2]
         return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 

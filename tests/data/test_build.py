@@ -1,11 +1,14 @@
 """What all builders share, on the smallest of them; and the pedestrians themselves."""
 
+import contextlib
 import errno
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -245,3 +248,26 @@ def test_read_by_plain_tfds(built):
     image = Image.open(io.BytesIO(example["target"]))
     assert image.size == (16, 32)
     assert example["image"].shape[2] == 3
+
+
+def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
+    """SIGTERM may come while a callback runs that lets no exception out, such as one of the collector's."""
+    make = PedestriansBuilder.make
+    made = []
+
+    def terminated(self, item):
+        made.append(item)
+        if len(made) == 2:
+            with contextlib.suppress(SystemExit):
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)  # the handler runs in between
+        return make(self, item)
+
+    monkeypatch.setattr(PedestriansBuilder, "make", terminated)
+    with pytest.raises(SystemExit) as caught:
+        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert len(made) == 2
+    assert files(tmp_path) == []
+    monkeypatch.undo()
+    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).splits

@@ -10,6 +10,7 @@ from abstract import draw, maps, parameters, shapes, size
 
 from rireid_jax.config import base_config
 from rireid_jax.config.stages import EXTRACTORS, SUPER_RESOLUTION
+from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import image_like
 from rireid_jax.models.densenet import DenseNet, Transition, dense_block_sizes
 from rireid_jax.models.network import create_network, infer
@@ -39,7 +40,7 @@ def narrow_network(name, dtype="float32", axis_name=None):
 def start(name, seed=0):
     """Random variables of a network by its name."""
     network = narrow_network(name)
-    image = image_like(32, 16)
+    image = image_like(32, 32)
     return draw(jax.eval_shape(lambda x: network.init(jax.random.key(0), x), image), seed)
 
 
@@ -171,8 +172,8 @@ def test_transition_by_hand(stride):
 def two():
     """Two ResNets with learned weights, an image, and each stream's feature and last map."""
     network = TwoResNet(3, feature_dim=6, weighted=True, gate_dim=4, **NARROW)
-    image = jax.random.normal(jax.random.key(0), (2, 32, 16, 3))
-    variables = draw(shapes(network, 32, 16, False)[0])
+    image = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    variables = draw(shapes(network, 32, 32, False)[0])
     one = ResNet(3, feature_dim=6, **NARROW)
     apply_ = partial(one.apply, capture_intermediates=True, mutable=["intermediates"])
     apply = jit(lambda variables: apply_(variables, image, False))
@@ -313,6 +314,16 @@ def test_every_batch_norm_is_synchronised(name, starts):
         return network.apply(variables, image, ("extractor",), mutable=["batch_stats"])
 
     variables = starts[name]
-    jaxpr = jax.make_jaxpr(train, axis_env=[("devices", 8)])(variables, image_like(32, 16))
+    jaxpr = jax.make_jaxpr(train, axis_env=[("devices", 8)])(variables, image_like(32, 32))
     # A mean and a variance are each taken over the devices.
     assert str(jaxpr).count("psum") == len(jax.tree.leaves(variables["batch_stats"]))
+
+
+def test_densenet_says_what_is_too_small():
+    network = DenseNet(num_classes=2, feature_dim=4, block_sizes=(1, 1, 1, 1), width=0.125)
+    with pytest.raises(
+        UserError, match="a map of 2x1 to halve, expected at least 32 pixels a side"
+    ):
+        jax.eval_shape(
+            partial(network.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 16, 3))
+        )

@@ -43,6 +43,9 @@ from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+# An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
+# collection of garbage; so whoever makes a record looks here.
+_TERMINATED = threading.Event()
 _SHARDS = "shards"  # where they are until the data set is complete
 
 
@@ -221,12 +224,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         write_shard(
             shard,
             epath.Path(folder),
-            make=self.make,
+            make=self._make_unless_terminated,
             serialize=serialize,
             expected_size=self.expected_size,
             max_bad_images=self.max_bad_images,
             threads=self.threads,
         )
+
+    def _make_unless_terminated(self, item: Item) -> Record | None:
+        if _TERMINATED.is_set():
+            sys.exit(128 + signal.SIGTERM)
+        return self.make(item)
 
     def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
         """Moves the records to their places and writes the data set's metadata."""
@@ -377,10 +385,16 @@ def _terminated_as_by_exit() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+    def stop(number: int, _: Any) -> None:
+        _TERMINATED.set()
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     finally:
+        _TERMINATED.clear()
         signal.signal(signal.SIGTERM, before)
 
 
