@@ -1,6 +1,8 @@
-"""Random numbers that depend on a name, never on the order in which they are drawn."""
+"""Random numbers and orders that depend on names, never on the order in which they are drawn."""
 
 import hashlib
+import json
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -28,3 +30,13 @@ def keyed_rng(seed: int, *key: str | int) -> np.random.Generator:
         state.update(len(encoded).to_bytes(8, "little"))
         state.update(encoded)
     return np.random.Generator(np.random.PCG64(int.from_bytes(state.digest(), "little")))
+
+
+def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
+    """Names in a random order that depends on nothing but ``(seed, purpose)`` and the names."""
+
+    def rank(name: str) -> tuple[bytes, str]:
+        key = json.dumps([seed, purpose, name]).encode()
+        return hashlib.blake2b(key, digest_size=16).digest(), name
+
+    return sorted(names, key=rank)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from rireid_jax.config import DATASETS
-from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.benchmark import BenchmarkBuilder
 from rireid_jax.data.builders.folder import FolderBuilder
 from rireid_jax.data.builders.shards import Item
+from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.raw.base import Origin, RawImage, image_width, read_bytes
 from rireid_jax.data.raw.market1501 import DISTRACTOR
 from rireid_jax.data.records import decode_image

@@ -8,11 +8,11 @@ from typing import TypeVar
 from ml_collections import ConfigDict
 
 from rireid_jax.config import DATASETS, recipe_title
-from rireid_jax.data.builders.base import RecordBuilder, check_names, check_queries
+from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.benchmark import BenchmarkBuilder, DividedBuilder
 from rireid_jax.data.builders.caviar import CAVIARBuilder
+from rireid_jax.data.builders.checks import check_names, check_queries
 from rireid_jax.data.builders.folder import FolderBuilder
-from rireid_jax.data.builders.mlr import MLRBuilder
 from rireid_jax.data.builders.natural_images import NaturalImagesBuilder
 from rireid_jax.data.builders.registry import BUILDERS, check_same_files
 from rireid_jax.data.raw.crops import TREE
@@ -290,14 +290,12 @@ def _list_splits(builders: Sequence[RecordBuilder]) -> Splits:
       UserError: what a build would end with, but for images that do not decode.
     """
     first, last = builders[0], builders[-1]
-    opens_all = isinstance(first, FolderBuilder | MLRBuilder)
-    splits = first.divide() if opens_all else first.items
-    check_names(splits)
-    check_queries(splits)
+    check_names(first.items)
+    check_queries(first.items)
     if isinstance(first, DividedBuilder) and isinstance(last, DividedBuilder):
         last.images = first.images
         last.division()
-    return splits
+    return first.items
 
 
 def _notes(builder: RecordBuilder, contents: Contents) -> Iterator[str]:

@@ -164,10 +164,11 @@ def test_a_failed_build_leaves_nothing_and_can_be_repeated(
     calls = []
 
     def fail_at_second_shard(self, *shard):
-        write(self, *shard)
+        bad = write(self, *shard)
         calls.append(1)
         if len(calls) == 2:
             raise error
+        return bad
 
     monkeypatch.setattr(PedestriansBuilder, "write", fail_at_second_shard)
     with pytest.raises(expected) as caught:
@@ -202,10 +203,11 @@ def test_two_builds_at_once(built, tmp_path, monkeypatch):
     others = []
 
     def meanwhile(self, *shard):
-        write(self, *shard)
+        bad = write(self, *shard)
         if not others:
             others.append(1)
             build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        return bad
 
     monkeypatch.setattr(PedestriansBuilder, "write", meanwhile)
     result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))

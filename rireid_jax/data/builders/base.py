@@ -18,9 +18,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -30,18 +31,16 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from rireid_jax.config import effective_recipe
 from rireid_jax.data.builders.beam import run_on_beam
-from rireid_jax.data.builders.shards import (
-    Item,
-    Report,
-    plan_shards,
-    read_report,
-    write_shard,
-)
+from rireid_jax.data.builders.checks import LeftOut, check_names, check_queries
+from rireid_jax.data.builders.shards import Item, plan_shards, read_report, write_shard
 from rireid_jax.data.raw.base import file_size
 from rireid_jax.data.records import FORMAT_VERSION, ProtocolHash, Record, recipe_hash
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
 # collection of garbage; so whoever makes a record looks here.
@@ -96,7 +95,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.max_bad_images = max_bad_images
         self.threads = 1 if self.draws else threads or min(16, os.cpu_count() or 1)
         self.beam = beam
-        self.width_max = 0  # pixels; of r = width / width_max; known once items are listed
+        self.width_max = 0  # pixels; of r = width / width_max; known once it is built
         config = tfds.core.BuilderConfig(name=recipe_hash(self.name, self.hashed_recipe()))
         with quiet():  # TFDS warns of every config that is not in a list
             super().__init__(
@@ -109,11 +108,15 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def list_items(self) -> dict[str, list[Item]]:
-        """The images of every split, in any order. Sets ``width_max``.
+        """The images of every split, in any order; by names and lists, as far as these tell.
 
         Raises:
           UserError: the raw files are not what the data set expects.
         """
+
+    @abc.abstractmethod
+    def greatest_width(self) -> int:
+        """Of r = width / greatest width, in pixels; where the recipe does not say, that of all images."""
 
     @abc.abstractmethod
     def make(self, item: Item) -> Record | None:
@@ -135,9 +138,18 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """(width, height) in pixels of all high-resolution images; None where they vary."""
         return None
 
+    def sources(self) -> Sequence[Path]:
+        """Raw files that the data set depends on, other than those of its images."""
+        return ()
+
     def raw_size(self, item: Item) -> int:
         """Bytes of an image's own file; 0 where it has none."""
         return file_size(item.origin) if isinstance(item.origin, Path) else 0
+
+    def in_threads(self, function: Callable[[T], R], values: Iterable[T]) -> list[R]:
+        """The function of every value, in the order of the values."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(function, values))
 
     @functools.cached_property
     def items(self) -> dict[str, list[Item]]:
@@ -184,6 +196,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         rows: list[tuple[Any, ...]] = []
         for split, items in self.items.items():
             rows += [(split, i.name, i.pid, i.camid, self.raw_size(i)) for i in items]
+        rows += [("", path.name, 0, 0, file_size(path)) for path in self.sources()]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -204,6 +217,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """
         check_names(self.items)
         check_queries(self.items)
+        self.width_max = self.greatest_width()
         folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
         shards = plan_shards(self.items, folder)
         counts = ", ".join(f"{len(items)} of {split}" for split, items in self.items.items())
@@ -213,15 +227,14 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         else:
             bad = 0
             for shard in shards:
-                self.write(shard, str(folder))
-                bad += len(read_report(shard, folder).bad)
+                bad += self.write(shard, str(folder))
                 if bad > self.max_bad_images:
                     break
         self._complete(shards, folder)
 
-    def write(self, shard: str, folder: str) -> None:
-        """Writes a shard whose plan lies in the folder."""
-        write_shard(
+    def write(self, shard: str, folder: str) -> int:
+        """Writes a shard whose plan lies in the folder. Returns how many of its images are unreadable."""
+        return write_shard(
             shard,
             epath.Path(folder),
             make=self._make_unless_terminated,
@@ -243,7 +256,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         lengths: dict[str, list[int]] = {split: [] for split in self.items}
         num_bytes = dict.fromkeys(self.items, 0)
         written: dict[str, list[str]] = {split: [] for split in self.items}
-        left_out = _LeftOut(self.name, self.max_bad_images)
+        left_out = LeftOut(self.name, self.max_bad_images)
         for shard in shards:
             report = read_report(shard, folder)
             left_out.add(report)
@@ -301,46 +314,6 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             for row in read_report(shard, folder).rows:
                 left[row.split].append(Item(row.name, row.pid, row.camid, ()))
         check_queries(left)
-
-
-class _LeftOut:
-    """Counts the images that did not become records, or not as expected."""
-
-    def __init__(self, dataset: str, max_bad_images: int):
-        self._dataset, self._max_bad_images = dataset, max_bad_images
-        self._bad = self._passed_over = self._num_odd = 0
-        self._odd_size = ""
-
-    @property
-    def any(self) -> bool:
-        return self._bad + self._passed_over > 0
-
-    def add(self, report: Report) -> None:
-        """Raises UserError as soon as there are too many bad images."""
-        self._passed_over += report.passed_over
-        self._num_odd += report.num_odd
-        self._odd_size = self._odd_size or report.odd_size
-        for message in report.bad:
-            self._bad += 1
-            if self._bad > self._max_bad_images:
-                raise UserError(
-                    f"{message} (bad image {self._bad}; config.data.max_bad_images allows "
-                    f"{self._max_bad_images})"
-                )
-            logger.warning("left out: %s", message)
-
-    def tell(self, expected_size: tuple[int, int] | None) -> None:
-        """Warns of what is no error."""
-        if self._passed_over:
-            logger.warning(
-                "%s: %d images passed over as too small", self._dataset, self._passed_over
-            )
-        if expected_size and self._num_odd:
-            logger.warning(
-                "%s: %d images have not the benchmark's %dx%d pixels, first %s; is this the "
-                "original download?",
-                *(self._dataset, self._num_odd, *expected_size, self._odd_size),
-            )
 
 
 def _rebuild(kind: type[RecordBuilder], arguments: dict[str, Any], width_max: int) -> RecordBuilder:
@@ -407,55 +380,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         absl_logging.set_verbosity(verbosity)
-
-
-def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
-    """Names in a random order that depends on nothing but ``(seed, purpose)`` and the names."""
-
-    def rank(name: str) -> tuple[bytes, str]:
-        key = json.dumps([seed, purpose, name]).encode()
-        return hashlib.blake2b(key, digest_size=16).digest(), name
-
-    return sorted(names, key=rank)
-
-
-def check_names(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Every record needs a name of its own.
-
-    Raises:
-      UserError: one appears twice.
-    """
-    seen: dict[str, str] = {}
-    for split, items in splits.items():
-        for item in items:
-            if item.name in seen:
-                raise UserError(
-                    f"{item.name}: found twice, in {seen[item.name]} and in {split}, expected "
-                    "every image once"
-                )
-            seen[item.name] = split
-
-
-def check_queries(splits: Mapping[str, Sequence[Item]]) -> None:
-    """Every query needs a gallery image of its identity from another camera to be found.
-
-    Raises:
-      UserError: some have none.
-    """
-    if "query" not in splits:
-        return
-    cameras: dict[int, set[int]] = {}
-    for item in splits["gallery"]:
-        cameras.setdefault(item.pid, set()).add(item.camid)
-    lost = [item for item in splits["query"] if not cameras.get(item.pid, set()) - {item.camid}]
-    if lost:
-        first = min(lost, key=lambda item: item.name)
-        identities = len({item.pid for item in lost})
-        raise UserError(
-            f"query: {identities} of {len({item.pid for item in splits['query']})} identities have "
-            "an image without any gallery image from another camera, so it could never be "
-            f"matched; first {first.name} (identity {first.pid}, camera {first.camid})"
-        )
 
 
 def _disk_full(error: BaseException) -> bool:

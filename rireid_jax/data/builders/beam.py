@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rireid_jax.errors import UserError
 
 
-def run_on_beam(options: str, shards: Sequence[str], write: Callable[[str], None]) -> None:
+def run_on_beam(options: str, shards: Sequence[str], write: Callable[[str], object]) -> None:
     """Writes all shards and returns when they are written.
 
     Workers read the raw files and write the data set themselves: both folders must be where they

@@ -2,18 +2,17 @@
 
 import functools
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rireid_jax.config import DATASETS
-from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.split_file import Division, read_split_file
-from rireid_jax.data.raw.base import RawDataset, RawImage, existing_path, file_size
+from rireid_jax.data.keyed_random import keyed_order
+from rireid_jax.data.raw.base import RawDataset, RawImage, existing_path
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -39,21 +38,8 @@ class BenchmarkBuilder(RecordBuilder):
     def expected_size(self) -> tuple[int, int] | None:
         return self.raw_class.size
 
-    def fingerprint(self) -> str:
-        if not self.raw_dir:
-            return ""
-        rows = [
-            (
-                i.role,
-                i.name,
-                i.pid,
-                i.camid,
-                file_size(i.origin) if isinstance(i.origin, Path) else 0,
-            )
-            for i in self.images
-        ]
-        rows += [("source", path.name, 0, 0, file_size(path)) for path in self.raw.sources()]
-        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+    def sources(self) -> Sequence[Path]:
+        return self.raw.sources()
 
     def prepare(self) -> None:
         raw = self.raw
@@ -66,11 +52,6 @@ class BenchmarkBuilder(RecordBuilder):
             super().prepare()
         finally:
             raw.close()
-
-    def greatest_width(self, images: Sequence[RawImage]) -> int:
-        """Of the images, in pixels."""
-        with ThreadPoolExecutor(self.threads) as pool:
-            return max(pool.map(self.raw.width, (image.origin for image in images)))
 
 
 class DividedBuilder(BenchmarkBuilder):

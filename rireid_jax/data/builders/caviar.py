@@ -1,12 +1,12 @@
 """CAVIAR4REID: two cameras of a shopping centre, one of them of low resolution by nature."""
 
+import functools
 import logging
-from collections.abc import Sequence
 
-from rireid_jax.data.builders.base import keyed_order
 from rireid_jax.data.builders.benchmark import DividedBuilder
 from rireid_jax.data.builders.crops import as_it_is
 from rireid_jax.data.builders.shards import Item
+from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.raw.base import RawImage
 from rireid_jax.data.raw.caviar import CAVIAR4REID
 from rireid_jax.data.records import Record
@@ -32,14 +32,12 @@ class CAVIARBuilder(DividedBuilder):
                 f"--config.data.raw_dir: found {len(both)} identities before both cameras in "
                 f"{self.raw_dir}, expected at least 2, one to train on and one to test on"
             )
-        images = [image for image in self.images if image.pid in both]
-        self.width_max = self.greatest_width(images)
-        low = self._low_camera(images)
+        low = self._low_camera()
         train, test = self.division()
         query_camera = low if recipe["query"] == "low" else 1 - low
         splits: dict[str, list[Item]] = {"train": [], "query": [], "gallery": []}
         candidates: dict[int, list[RawImage]] = {}
-        for image in images:
+        for image in self.images:
             if image.pid in test and image.camid == query_camera:
                 candidates.setdefault(image.pid, []).append(image)
             elif image.pid in test:
@@ -64,14 +62,25 @@ class CAVIARBuilder(DividedBuilder):
     def make(self, item: Item) -> Record:
         return as_it_is(item, self.raw.read(item.origin), self.width_max, original=item.ratio == 1)
 
-    def _low_camera(self, images: Sequence[RawImage]) -> int:
+    def greatest_width(self) -> int:
+        return max(width for widths in self._widths for width in widths)
+
+    @functools.cached_property
+    def _widths(self) -> tuple[list[int], list[int]]:
+        """Of the images by either camera, in pixels."""
+        both = self.identities()
+        images = [image for image in self.images if image.pid in both]
+        found: tuple[list[int], list[int]] = ([], [])
+        widths = self.in_threads(self.raw.width, (image.origin for image in images))
+        for image, width in zip(images, widths, strict=True):
+            found[image.camid].append(width)
+        return found
+
+    def _low_camera(self) -> int:
         """0 or 1; by default the camera whose images are narrower on average."""
         camera = self.recipe["low_camera"]
         if camera == "narrower":
-            widths: dict[int, list[int]] = {0: [], 1: []}
-            for image in images:
-                widths[image.camid].append(self.raw.width(image.origin))
-            means = [sum(values) / max(1, len(values)) for values in widths.values()]
+            means = [sum(widths) / len(widths) for widths in self._widths]
             logger.info("caviar: images are %.0f and %.0f pixels wide on average", *means)
             return int(means[1] < means[0])
         if camera not in ("0", "1"):

@@ -3,14 +3,14 @@
 import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from rireid_jax.config import DATASETS
-from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.crops import as_it_is, varying_resolution
 from rireid_jax.data.builders.shards import Item
+from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.raw.base import existing_path, image_width, read_bytes
 from rireid_jax.data.raw.crops import SPLITS, Crop, find_crops
 from rireid_jax.data.raw.market1501 import DISTRACTOR
@@ -39,15 +39,6 @@ class FolderBuilder(RecordBuilder):
         return find_crops(existing_path(self.raw_dir, DATASETS[self.name].raw))
 
     def list_items(self) -> dict[str, list[Item]]:
-        splits = self.divide()
-        if self.recipe["degrade"]:
-            self.width_max = self.recipe["max_width"]
-        else:
-            self.width_max = self._greatest_width([crop.path for crop in self.crops])
-        return splits
-
-    def divide(self) -> dict[str, list[Item]]:
-        """The items, without opening every image."""
         crops = self.crops
         if crops[0].split is None:
             crops = list(_split(crops, self.recipe["test_fraction"], self.recipe["seed"]))
@@ -64,16 +55,17 @@ class FolderBuilder(RecordBuilder):
                 )
         return splits
 
+    def greatest_width(self) -> int:
+        if self.recipe["degrade"]:
+            return self.recipe["max_width"]
+        return max(self.in_threads(image_width, (crop.path for crop in self.crops)))
+
     def make(self, item: Item) -> Record:
         assert isinstance(item.origin, Path)
         data = read_bytes(item.origin)
         if self.recipe["degrade"]:
             return varying_resolution(item, data, self.recipe)
         return as_it_is(item, data, self.width_max, original=False)
-
-    def _greatest_width(self, paths: Sequence[Path]) -> int:
-        with ThreadPoolExecutor(self.threads) as pool:
-            return max(pool.map(image_width, paths))
 
 
 def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:

@@ -4,13 +4,14 @@ Section 5.1 of the paper, after SING (Jiao et al., AAAI 2018). Low-resolution im
 camera's high-resolution images the gallery; what else there is to decide is in the recipe.
 """
 
+import abc
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
-from rireid_jax.data.builders.base import keyed_order
 from rireid_jax.data.builders.benchmark import BenchmarkBuilder, DividedBuilder
 from rireid_jax.data.builders.crops import multiple_low_resolution
 from rireid_jax.data.builders.shards import Item
-from rireid_jax.data.keyed_random import keyed_rng
+from rireid_jax.data.keyed_random import keyed_order, keyed_rng
 from rireid_jax.data.raw.base import RawImage
 from rireid_jax.data.raw.cuhk03 import CUHK03
 from rireid_jax.data.raw.market1501 import DISTRACTOR, Market1501
@@ -25,11 +26,6 @@ class MLRBuilder(BenchmarkBuilder):
     """A benchmark in which `low_camera` is low, by `ratios`; a class says who has which role."""
 
     def list_items(self) -> dict[str, list[Item]]:
-        self.width_max = self.greatest_width(self.images)
-        return self.divide()
-
-    def divide(self) -> dict[str, list[Item]]:
-        """The items, without opening every image."""
         low = self._low_images()
         ratios = self._draw_ratios(low)
         splits: dict[str, list[Item]] = {}
@@ -47,13 +43,16 @@ class MLRBuilder(BenchmarkBuilder):
             ]
         return splits
 
+    def greatest_width(self) -> int:
+        return max(self.in_threads(self.raw.width, (image.origin for image in self.images)))
+
     def make(self, item: Item) -> Record:
         data = self.raw.read(item.origin)
         return multiple_low_resolution(item, data, self.width_max, self.recipe)
 
+    @abc.abstractmethod
     def roles(self, low: set[str]) -> Roles:
         """The images of "train", "query" and "gallery", given the names of the low ones."""
-        raise NotImplementedError
 
     def low_key(self, image: RawImage) -> str:
         """What an identity's low camera is drawn for."""
@@ -84,7 +83,7 @@ class MLRBuilder(BenchmarkBuilder):
         recipe = self.recipe
         ratios, seed = recipe["ratios"], recipe["seed"]
         key: Callable[[RawImage], str]
-        key = _name if recipe["ratio_per"] == "image" else self.low_key
+        key = attrgetter("name") if recipe["ratio_per"] == "image" else self.low_key
         keys = {key(image) for image in low}
         if recipe["ratio_draw"] == "even":
             order = keyed_order(seed, "ratio", keys)
@@ -150,7 +149,3 @@ class MLRMarket1501Builder(MLRBuilder):
             elif image.pid != DISTRACTOR and (image.role == "query" or queries == "camera"):
                 roles["query"].append(image)
         return roles
-
-
-def _name(image: RawImage) -> str:
-    return image.name

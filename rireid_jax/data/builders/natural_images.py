@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,10 +10,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from rireid_jax.data.builders.base import RecordBuilder, keyed_order
+from rireid_jax.data.builders.base import RecordBuilder
 from rireid_jax.data.builders.shards import Item, chunks
 from rireid_jax.data.dead_leaves import dead_leaves
-from rireid_jax.data.keyed_random import keyed_rng
+from rireid_jax.data.keyed_random import keyed_order, keyed_rng
 from rireid_jax.data.raw.base import IMAGE_SUFFIXES, file_size, read_bytes
 from rireid_jax.data.records import Record, decode_image, encode_png
 from rireid_jax.errors import UserError
@@ -42,7 +41,6 @@ class NaturalImagesBuilder(RecordBuilder):
         return self.recipe | {"source": "folder" if self.raw_dir else "dead_leaves"}
 
     def list_items(self) -> dict[str, list[Item]]:
-        self.width_max = self.recipe["size"][1]
         if not self.raw_dir:
             indices = range(self.recipe["count"])
             return {"train": [Item(f"{index:06d}.png", 0, 0, (index,)) for index in indices]}
@@ -58,6 +56,9 @@ class NaturalImagesBuilder(RecordBuilder):
                 f"{self.recipe['size']} (height, width) in {self._raw}, expected some"
             )
         return {"train": [Item(name, 0, 0, ()) for name in names]}
+
+    def greatest_width(self) -> int:
+        return self.recipe["size"][1]
 
     def make(self, item: Item) -> Record | None:
         size = tuple(self.recipe["size"])
@@ -108,15 +109,15 @@ class NaturalImagesBuilder(RecordBuilder):
             yield from ordered
             return
         chosen = small = 0
-        with ThreadPoolExecutor(self.threads) as pool:
-            for chunk in chunks(ordered):
-                for name, too_small in zip(chunk, pool.map(self._too_small, chunk), strict=True):
-                    small += too_small
-                    if not too_small and chosen < count:
-                        chosen += 1
-                        yield name
-                if chosen == count:
-                    break
+        for chunk in chunks(ordered):
+            sizes = self.in_threads(self._too_small, chunk)
+            for name, too_small in zip(chunk, sizes, strict=True):
+                small += too_small
+                if not too_small and chosen < count:
+                    chosen += 1
+                    yield name
+            if chosen == count:
+                break
         if chosen < count:
             logger.warning(
                 "natural_images: %d of the %d images asked for, %d passed over as smaller than %s",

@@ -21,7 +21,6 @@ class PedestriansBuilder(RecordBuilder):
 
     def list_items(self) -> dict[str, list[Item]]:
         recipe = self.recipe
-        self.width_max = recipe["width"]
         train = range(1, recipe["train_identities"] + 1)
         test = range(train.stop, train.stop + recipe["test_identities"])
         query_shots, gallery_shots = recipe["query_shots"], recipe["gallery_shots"]
@@ -44,6 +43,9 @@ class PedestriansBuilder(RecordBuilder):
             ]
             for split, (pids, shots) in roles.items()
         }
+
+    def greatest_width(self) -> int:
+        return self.recipe["width"]
 
     def make(self, item: Item) -> Record:
         recipe = self.recipe

@@ -96,7 +96,7 @@ def write_shard(
     expected_size: tuple[int, int] | None,
     max_bad_images: int,
     threads: int,
-) -> None:
+) -> int:
     """Makes the records of a shard; may be repeated, and done by two at once.
 
     Args:
@@ -107,6 +107,9 @@ def write_shard(
       expected_size: (width, height) that high-resolution images should have; None: any.
       max_bad_images: unreadable images after which to give up.
       threads: that make records.
+
+    Returns:
+      How many images were unreadable; if more than ``max_bad_images``, those after them were not tried.
     """
     split = shard.rpartition("-")[0]
     items: list[Item] = pickle.loads((folder / f"{shard}.plan").read_bytes())
@@ -157,6 +160,7 @@ def write_shard(
     temporary = folder / f"{unique}.json"
     temporary.write_text(json.dumps(report))
     temporary.replace(folder / f"{shard}.report")
+    return len(bad)
 
 
 def read_report(shard: str, folder: epath.Path) -> Report:

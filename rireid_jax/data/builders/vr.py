@@ -12,12 +12,14 @@ class VRBuilder(BenchmarkBuilder):
     """A benchmark that comes divided, all of it down-sampled."""
 
     def list_items(self) -> dict[str, list[Item]]:
-        self.width_max = self.recipe["max_width"]
         splits: dict[str, list[Item]] = {"train": [], "query": [], "gallery": []}
         for image in self.images:
             item = Item(image.name, image.pid, image.camid, image.origin)
             splits["train" if image.role == "val" else image.role].append(item)
         return splits
+
+    def greatest_width(self) -> int:
+        return self.recipe["max_width"]
 
     def make(self, item: Item) -> Record:
         return varying_resolution(item, self.raw.read(item.origin), self.recipe)
