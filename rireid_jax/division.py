@@ -21,7 +21,7 @@ from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
 from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.stop import StopRequest
-from rireid_jax.workdir import claim_data, read_data
+from rireid_jax.workdir import claim_data
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +123,7 @@ def _train(
                 logger.info("%s: finished before", stage)
                 continue
             if stage in shared_stages(config):
-                same = [o for o in others if read_data(o).get(name) == data[name].protocol_hash]
-                source = take_over(config, stage, workdir, same, num_images)
+                source = take_over(config, stage, workdir, others, data[name])
                 if source:
                     logger.info("%s: the same in every split, taken from %s", stage, source)
                     continue

@@ -9,10 +9,12 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
+from rireid_jax.data.builders import Built
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.evaluate import RATES
 from rireid_jax.training.checkpoint import copy_checkpoint
 from rireid_jax.training.loop import is_finished, num_steps
+from rireid_jax.workdir import read_data
 
 Results = Mapping[str, Any]
 
@@ -65,22 +67,24 @@ def has_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) 
 
 
 def take_over(
-    config: ConfigDict, stage: str, workdir: str, others: Sequence[str], num_images: int
+    config: ConfigDict, stage: str, workdir: str, others: Sequence[str], data: Built
 ) -> str:
-    """Copies a stage's last checkpoint from the first of the other splits that has finished it.
+    """Copies a stage's last checkpoint from the first of other runs that has finished it on the same data.
 
     Args:
-      config: of the split.
-      stage: one of `shared_stages(config)`.
-      workdir: of the split.
-      others: work directories of other splits of the same run.
-      num_images: that the stage trains on.
+      config: of the run, which has the stage as the others have it.
+      stage: one that does not depend on what is different in the others, such as the split.
+      workdir: of the run.
+      others: work directories of other runs.
+      data: that the stage trains on.
 
     Returns:
-      The work directory it came from; "" if no other split has finished the stage.
+      The work directory it came from; "" if no other run has finished the stage.
     """
+    num_images = len(data.splits["train"])
     for other in others:
-        if has_finished(config, other, stage, num_images):
+        same = read_data(other).get(data.dataset) == data.protocol_hash
+        if same and has_finished(config, other, stage, num_images):
             copy_checkpoint(other, workdir, stage, num_steps(config, stage, num_images)[1])
             return other
     return ""

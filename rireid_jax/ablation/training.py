@@ -117,12 +117,14 @@ def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
             for other in ROWS
             if other not in (row, *CLASSICAL)
         ]
+        data: dict[str, Built] = {}
         for stage in part.config.run:
-            dataset = part.config.stages[stage].dataset or part.config.dataset
-            num_images = len(build_dataset(part.config, dataset).splits["train"])
-            if has_finished(part.config, part.folder, stage, num_images):
+            name = part.config.stages[stage].dataset or part.config.dataset
+            if name not in data:
+                data[name] = build_dataset(part.config, name)
+            if has_finished(part.config, part.folder, stage, len(data[name].splits["train"])):
                 continue
-            source = take_over(part.config, stage, part.folder, others, num_images)
+            source = take_over(part.config, stage, part.folder, others, data[name])
             if source:
                 logger.info("%s: taken from %s", stage, source)
     try:

@@ -7,12 +7,15 @@ import pytest
 from etils import epath
 
 from rireid_jax.config import base_config
+from rireid_jax.data.builders import Built
+from rireid_jax.data.builders.registry import RecordSource
 from rireid_jax.evaluation.evaluate import RATES
 from rireid_jax.report.tables import results_table
-from rireid_jax.splits import average, shared_stages, split_configs
+from rireid_jax.splits import average, shared_stages, split_configs, take_over
 from rireid_jax.training import checkpoint as checkpoint_module
 from rireid_jax.training.checkpoint import copy_checkpoint
-from rireid_jax.workdir import read_results, split_folders
+from rireid_jax.training.loop import num_steps
+from rireid_jax.workdir import claim_data, read_results, split_folders
 
 
 def metrics(rate, num_query, bins, psnr=20.0, gates=()):
@@ -263,3 +266,26 @@ def test_killed_copy_in_an_object_store_is_not_committed(
     assert [path.name for path in target.iterdir()] == ["7"]
     assert sorted(killed_copy) == ["a", "b", "d"]
     assert not (target / "7" / "commit_success.txt").exists()
+
+
+def test_stages_are_taken_over_from_the_same_data_alone(tmp_path):
+    """A folder that was trained on other data of the same name and size is passed over."""
+    config = base_config("pedestrians")
+    splits = {"train": RecordSource([{}] * 1500)}
+    data = {key: Built("natural_images", key, (), 32, splits, "") for key in ("a", "b")}
+    last = num_steps(config, "ffsr_pretrain", 1500)[1]
+    step = tmp_path / "other" / "checkpoints" / "ffsr_pretrain" / str(last)
+    step.mkdir(parents=True)
+    (step / "weights").write_text("w")
+    claim_data(str(tmp_path / "other"), {"natural_images": "a"})
+    others = [str(tmp_path / "nobody"), str(tmp_path / "other")]
+
+    def taken(name, protocol):
+        target = str(tmp_path / name)
+        return take_over(config, "ffsr_pretrain", target, others, data[protocol])
+
+    assert taken("mine", "b") == ""
+    assert not (tmp_path / "mine").exists()
+    assert taken("mine", "a") == str(tmp_path / "other")
+    copied = tmp_path / "mine" / "checkpoints" / "ffsr_pretrain" / str(last) / "weights"
+    assert copied.read_text() == "w"
