@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from checkpoints import assert_same_bits
-from command import FEW_PEDESTRIANS, ROOT, TINY, contents, only_line, overrides, run, succeed
+from checkpoints import assert_same_bits, committed, wait_until
+from command import (
+    FEW_PEDESTRIANS,
+    ROOT,
+    TINY,
+    contents,
+    only_line,
+    overrides,
+    run,
+    start,
+    succeed,
+)
 from ml_collections import ConfigDict
 
 from rireid_jax.ablation import report
@@ -34,7 +44,7 @@ FIELDS = {
     **TINY,
     **FEW_PEDESTRIANS,
     "stages.backbone.epochs": 2,
-    "stages.baseline.epochs": 1,
+    "stages.baseline.epochs": 4,  # a run asked to stop at any step before has one to stop at
     "stages.se_resnet50.epochs": 1,
 }
 
@@ -82,6 +92,29 @@ def reported(tmp_path_factory) -> Report:
 def records(report: Report, table: str) -> dict[str, dict[str, str]]:
     with open(report.workdir / "report" / f"{table}.csv") as file:
         return {row["system"]: row for row in csv.DictReader(file)}
+
+
+def test_a_report_that_is_stopped_within_a_row_goes_on_to_the_same_bits(reported, tmp_path):
+    flags = (
+        "--mode=report",
+        "--rows=resnet50",
+        "--config=configs/ablation.py",
+        f"--config.data.dir={reported.folder / 'data'}",
+        f"--workdir={tmp_path}",
+        *overrides(FIELDS),
+    )
+    process = start(*flags, "--config.checkpoint.every_steps=1")
+    wait_until(committed(tmp_path / "resnet50" / "seed0", "backbone", 1), process)
+    process.terminate()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    last = stderr.splitlines()[-1]
+    assert last.startswith("resnet50, seed 0, ")
+    assert last.endswith(" saved; run the same command to go on")
+    assert not (tmp_path / "report").exists()
+    assert "resumes at step" in succeed(*flags).stderr
+    for stage in ("backbone", "baseline"):
+        assert_same_bits(tmp_path / "resnet50/seed0", reported.workdir / "resnet50/seed0", stage)
 
 
 def test_a_finished_row_stays_as_it_is(reported, caplog):
