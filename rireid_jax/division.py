@@ -8,14 +8,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.api import Extractor
 from rireid_jax.config import final_stage
 from rireid_jax.data.builders import Built, build
+from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
 from rireid_jax.evaluation.evaluate import Evaluation, evaluate
 from rireid_jax.report.pictures import draw_ranked, draw_restored
 from rireid_jax.report.results import write_results
-from rireid_jax.report.writer import MetricsWriter
+from rireid_jax.report.writer import MetricsWriter, NoMetrics
 from rireid_jax.splits import has_finished, shared_stages, take_over
 from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
 from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
@@ -49,8 +51,7 @@ def run_division(
     Returns:
       What `results.json` holds.
     """
-    if parallel.process_index == 0:
-        remove_unfinished(workdir)
+    remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
     if mode == "train":
         _train(config, workdir, {"": data}, parallel, others)
@@ -69,7 +70,31 @@ def run_division(
 
 
 def build_dataset(config: ConfigDict, dataset: str) -> Built:
-    """Builds one of the config's data sets unless it is built: its own, or "natural_images"."""
+    """Builds one of the config's data sets unless it is built: its own, or "natural_images".
+
+    The first process does, and the others, which waited, open it. On a machine that does not see the same
+    `config.data.dir` they build it again, to the same bytes.
+
+    Raises:
+      UserError: as `build`; or what another process has opened is not the same.
+    """
+    opened: list[Built] = []
+
+    def open_first() -> str:
+        opened.append(_build(config, dataset))
+        return opened[0].protocol_hash
+
+    expected = processes.from_first(open_first)
+    built = opened[0] if opened else _build(config, dataset)
+    if built.protocol_hash != expected:
+        raise UserError(
+            f"config.data.dir: process {processes.index()} found {dataset} of protocol {built.protocol_hash} in "
+            f"{built.path}, expected {expected} as in the first process"
+        )
+    return built
+
+
+def _build(config: ConfigDict, dataset: str) -> Built:
     common = {
         "data_dir": config.data.dir,
         "max_bad_images": config.data.max_bad_images,
@@ -111,7 +136,8 @@ def _train(
     """
     num_classes = len(data[""].train_pids)
     check_backbone(config, workdir, num_classes)
-    with MetricsWriter(workdir) as log, StopRequest() as stop:
+    metrics_log = MetricsWriter(workdir) if processes.is_first() else NoMetrics()
+    with metrics_log as log, StopRequest() as stop:
         for stage in config.run:
             name = config.stages[stage].dataset
             if name not in data:
@@ -165,23 +191,27 @@ def _evaluate(
     for stage in (final_stage(config), config.baseline):
         if stage:
             with Checkpoints(workdir, stage) as checkpoints:
-                checkpoint[stage] = checkpoints.load_variables(), checkpoints.steps[-1]
+                checkpoint[stage] = checkpoints.load_latest()
     evaluations = {}
-    for stage, (variables, step) in checkpoint.items():
+    for stage, (step, variables) in checkpoint.items():
         counts = [len(data.splits[split]) for split in ("query", "gallery")]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, len(data.train_pids), parallel)
         evaluations[stage] = evaluate(config, embedder, variables, data)
-    return evaluations, checkpoint[final_stage(config)][1]
+    return evaluations, checkpoint[final_stage(config)][0]
 
 
 def _draw(
     config: ConfigDict, workdir: str, data: Built, evaluations: dict[str, Evaluation]
 ) -> None:
     stage, folder = final_stage(config), Path(workdir)
-    restore = None
+    restore = None  # processes read together, and one draws
     if config.stages[stage].super_resolution != "bilinear":
         restore = Extractor.from_workdir(workdir).restore
-    draw_restored(folder, data, evaluations[stage], restore)
-    if evaluations[stage].query.features.shape[1]:
-        draw_ranked(folder, data, evaluations)
+
+    def draw() -> None:
+        draw_restored(folder, data, evaluations[stage], restore)
+        if evaluations[stage].query.features.shape[1]:
+            draw_ranked(folder, data, evaluations)
+
+    processes.from_first(draw)

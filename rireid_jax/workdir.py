@@ -5,12 +5,13 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.errors import UserError
 from rireid_jax.report.writer import jsonable, write_whole
 
@@ -32,14 +33,19 @@ FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
 
 @contextmanager
 def locked(workdir: str) -> Iterator[None]:
-    """Holds a local folder for this process; it is free again when the process ends, however it does.
+    """Holds a local folder for this run; it is free again when the first process ends, however it does.
 
     Raises:
       UserError: another run holds it, or it cannot be written to.
     """
-    if "://" in workdir:  # object stores have no locks; Orbax's commits are atomic there
+    with ExitStack() as held:
+        if "://" not in workdir:  # object stores have no locks; Orbax's commits are atomic there
+            processes.from_first(lambda: _lock(workdir, held))
         yield
-        return
+
+
+def _lock(workdir: str, held: ExitStack) -> None:
+    """Locks a folder until `held` is closed."""
     try:
         os.makedirs(workdir, exist_ok=True)
         lock = open(os.path.join(workdir, ".lock"), "a+")  # noqa: SIM115 closed below
@@ -47,21 +53,21 @@ def locked(workdir: str) -> Iterator[None]:
         raise UserError(
             f"--workdir {workdir}: {error.strerror}, expected a folder to write to"
         ) from error
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise UserError(
-                f"--workdir {workdir}: in use by process {holder}, expected a folder that no other run uses"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    file = held.enter_context(lock)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise UserError(
+            f"--workdir {workdir}: in use by process {holder}, expected a folder that no other run uses"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
 
 
+@processes.by_first
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
@@ -87,12 +93,14 @@ def claim(workdir: str, config: ConfigDict) -> None:
     write_whole(path, json.dumps(ours, indent=2) + "\n")
 
 
+@processes.by_first
 def has_checkpoints(workdir: str) -> bool:
     """Whether anything has been trained in a folder itself."""
     steps = (epath.Path(workdir) / "checkpoints").glob("*/*")
     return any(step.name.isdigit() for step in steps)
 
 
+@processes.by_first
 def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
     """Writes which data a folder's stages train on, or checks that they are these.
 
@@ -118,6 +126,7 @@ def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
         write_whole(path, json.dumps({**known, **protocols}, indent=2) + "\n")
 
 
+@processes.by_first
 def read_data(workdir: str) -> dict[str, str]:
     """Protocol hash by data set, as `claim_data` wrote them; empty where it did not."""
     path = epath.Path(workdir) / "data.json"
@@ -129,6 +138,7 @@ def split_folder(workdir: str, split: int) -> str:
     return os.path.join(workdir, f"split{split}")
 
 
+@processes.by_first
 def split_folders(workdir: str) -> list[str]:
     """Those of `split_folder` that are there, by number; none for a run that is not over several splits."""
     names = (path.name for path in epath.Path(workdir).glob("split*"))
@@ -151,6 +161,7 @@ def read_config(workdir: str) -> ConfigDict:
         raise UserError(f"{path}: found no JSON ({error}), expected a run's config") from error
 
 
+@processes.by_first
 def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
     """The results in a work directory; None unless there are some, of this very config.
 

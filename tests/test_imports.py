@@ -20,6 +20,7 @@ MODULES.pop("__init__")  # the package's own, which names the API lazily
 # A part imports from itself and from what stands before it.
 PARTS = (
     "errors",
+    "processes",
     "config",
     "data",
     "models",
@@ -34,10 +35,12 @@ PARTS = (
     "api",
     "division",
     "run",
+    "compilation",
     "ablation",
+    "command_line",
     "main",
 )
-TRAINING = ("losses", "optim", "state", "step", "parallel", "checkpoint", "stop", "loop")
+TRAINING = ("losses", "adversarial", "optim", "state", "step", "parallel", "checkpoint", "stop", "loop")
 
 # What tells of devices and processes, and who may use it: parallel.py everything, the others this.
 DEVICES = {
@@ -60,7 +63,7 @@ DEVICES = {
     "shard_map",
 }
 MAY_NAME_DEVICES = {
-    "training.stop": {"process_count", "multihost_utils"},  # all processes stop at one step
+    "processes": {"distributed"},  # begins and ends them
     "training.checkpoint": {"local_devices", "SingleDeviceSharding"},  # where what is read goes
     "report.results": {"devices", "device_count"},  # are written into the results
 }

@@ -176,7 +176,8 @@ def _complexities(
 
 
 def _traced(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Multiply-accumulates of one image, and parameters."""
+    """Multiply-accumulates of one image, and parameters, of what is used after training."""
     image = image_like(*size)
     variables = jax.eval_shape(network.init, jax.random.key(0), image)
-    return count_macs(network.apply, variables, image), count_parameters(variables["params"])
+    used = {name: own for name, own in variables["params"].items() if name != "discriminator"}
+    return count_macs(network.apply, variables, image), count_parameters(used)

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 from rireid_jax.data.pipeline import evaluation_batches
 from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
-from rireid_jax.models.network import Network, create_network, denormalise, infer, normalise
+from rireid_jax.models.network import Network, create_network, infer
+from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.training.parallel import Parallel
 
 Predict = Callable[[Any, Any], dict[str, jax.Array]]
@@ -81,7 +82,7 @@ class Embedder:
 
 def _predict(network: Network, variables: Any, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
     image = normalise(batch["image"])
-    outputs = infer(network, variables, image)
+    outputs = infer(network, variables, image, batch["native_width"])
     size = image.shape[0]
     empty = jnp.zeros((size, 0), jnp.float32)
     return {

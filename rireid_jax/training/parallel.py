@@ -19,21 +19,28 @@ AXIS = "batch"
 
 
 class Parallel:
-    """All devices of all processes, as one axis.
+    """All devices of all processes, or those of this process alone, as one axis.
 
     Attributes:
       kind: "pmap" or "shard_map".
-      num_devices: over all processes.
-      process_index: of this process.
-      process_count: of all.
+      num_devices: on the axis.
+      process_index: of this process among those that share the work.
+      process_count: of those.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, alone: bool = False):
+        """Finds the devices.
+
+        Args:
+          kind: "pmap" or "shard_map".
+          alone: whether this process works without the others, which need not do the same then.
+        """
         self.kind = kind
-        self.num_devices = jax.device_count()
-        self.process_index = jax.process_index()
-        self.process_count = jax.process_count()
-        self._mesh = Mesh(np.array(jax.devices()), (AXIS,))
+        devices = jax.local_devices() if alone else jax.devices()
+        self.num_devices = len(devices)
+        self.process_index = 0 if alone else jax.process_index()
+        self.process_count = 1 if alone else jax.process_count()
+        self._mesh = Mesh(np.array(devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
 
@@ -79,8 +86,25 @@ class Parallel:
         )
 
     def replicate(self, tree: Any) -> Any:
-        """Host or device values to arrays that every device of every process holds whole."""
-        return jax.device_put(tree, self._replicated)
+        """Host or device values, the same in all processes, to arrays that every device of all holds whole."""
+        if self.process_count == 1:
+            return jax.device_put(tree, self._replicated)
+        return jax.tree.map(self._replicate_over_processes, tree)
+
+    def _replicate_over_processes(self, value: Any) -> jax.Array:
+        if isinstance(value, jax.Array):
+            if not value.is_fully_addressable:
+                return value
+            if value.sharding.device_set == set(jax.local_devices()) and value.is_fully_replicated:
+                # As `pmap` returns it: whole on every device of this process. Nothing is copied.
+                shards = [shard.data for shard in value.addressable_shards]
+                return jax.make_array_from_single_device_arrays(
+                    value.shape, self._replicated, shards
+                )
+        whole = np.asarray(value)
+        return jax.make_array_from_callback(
+            whole.shape, self._replicated, lambda place: whole[place]
+        )
 
     def abstract(self, tree: Any) -> Any:
         """The shapes of a tree, placed as `replicate` places arrays."""

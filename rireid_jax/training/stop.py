@@ -1,10 +1,12 @@
 """Being asked to stop: SIGTERM from a scheduler, or Ctrl-C."""
 
+import functools
+import math
 import signal
+import threading
 from types import FrameType, TracebackType
 
-import jax
-from jax.experimental import multihost_utils
+from rireid_jax import processes
 
 
 class StopRequest:
@@ -18,9 +20,8 @@ class StopRequest:
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        if jax.process_count() == 1:  # else JAX's coordination service catches SIGTERM
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._ask)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(
@@ -31,11 +32,11 @@ class StopRequest:
     ) -> None:
         self._restore_handlers()
 
-    def at(self, step: int) -> bool:
-        """Whether to stop after `step`. Every process must ask at every step."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
-        return self._asked
+    def now(self) -> bool:
+        """Whether to stop after this step. Every process must ask at every step."""
+        if processes.count() == 1:
+            return self._asked
+        return _agreement().stops_now(self._asked)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
@@ -45,3 +46,49 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._previous = {}
+
+
+class _Agreement:
+    """After which step several processes stop.
+
+    JAX runs ahead of the devices, in each process by as many steps as it likes. So when one has been asked, all say how
+    many steps they have begun, and begin no other until they know: they stop one step after the one that is furthest.
+    Steps are counted over all stages of a run, as the next may begin meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._last = math.inf
+        self._told = self._deciding = False
+        self._change = threading.Condition()
+        processes.when_told("stop", self._decide)
+
+    def stops_now(self, asked: bool) -> bool:
+        """Counts a step; whether it is the last."""
+        if asked and not self._told:
+            self._told = True
+            processes.tell("stop", "asked")
+        with self._change:
+            self._change.wait_for(lambda: not self._deciding)
+            self._begun += 1
+            return self._begun >= self._last
+
+    def _decide(self, _: str) -> None:
+        with self._change:
+            self._deciding = True
+            begun = self._begun
+        processes.tell(f"begun/{processes.index()}", str(begun))
+        if processes.is_first():
+            others = range(processes.count())
+            furthest = max(int(processes.wait_for(f"begun/{other}")) for other in others)
+            processes.tell("last", str(furthest + 1))
+        last = int(processes.wait_for("last"))
+        with self._change:
+            self._last, self._deciding = last, False
+            self._change.notify_all()
+
+
+@functools.cache
+def _agreement() -> _Agreement:
+    """That of this run."""
+    return _Agreement()
