@@ -9,7 +9,11 @@ stages 2 and 3 together, at the same rates; those that restore first have the sa
 
     X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on what X restores, X fixed
     X            X on the data set's persons, Eq. 5    X_apart      the same for longer, or
-                                                       X_joint      both learn, Eq. 4 (`sing` of SRCNN)
+                                                       X_joint      both learn, Eq. 4
+
+SING's X is an SRCNN of its own, and X_joint is `sing`, where Eq. 5 is of low images alone.
+CSR-GAN's generators are not pre-trained, as its authors' are not: `csr_gan_pretrain` is on the data set's persons, MSE,
+and in `csr_gan` they learn against discriminators, with an optimizer of their own, while ResNet50 learns as elsewhere.
 
 In the two-core setting all start from the stage `backbone` (two ResNet50 in both, SE-ResNet50 but for what
 ResNet50 has not). DenseNet121 shares no part with it and has one of its own, `densenet121_start`. In
@@ -27,7 +31,7 @@ from rireid_jax.report.rows import ALIASES, CLASSICAL, ROWS
 def get_config(argument: str = "pedestrians") -> ConfigDict:
     row, dataset = _parse(argument)
     config = base_config(dataset)
-    _add_stages(config.stages)
+    _add_stages(config.stages, config.optim.adversarial_rate)
     config.run = stages_to(config, *([ROWS[row].stage] if row else _finals()))
     return config
 
@@ -57,7 +61,7 @@ def _finals() -> list[str]:
     return sorted(stages, key=lambda stage: stage == ROWS["ffsr_rife"].stage)
 
 
-def _add_stages(stages: ConfigDict) -> None:
+def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
     """Adds what the rows need beyond the paper's own stages."""
 
     def add(name: str, like: str, **changes: object) -> None:
@@ -69,9 +73,11 @@ def _add_stages(stages: ConfigDict) -> None:
 
     add("srcnn_pretrain", "ffsr_pretrain", super_resolution="srcnn")
     add("vdsr_pretrain", "ffsr_pretrain", super_resolution="vdsr")
+    add("sing_pretrain", "ffsr_pretrain", super_resolution="srcnn_luminance")
     for name, source in (
         ("srcnn", "srcnn_pretrain"),
         ("vdsr", "vdsr_pretrain"),
+        ("sing_restorer", "sing_pretrain"),
         ("ae", "ffsr_pretrain"),
     ):
         network = stages[source].super_resolution
@@ -80,11 +86,12 @@ def _add_stages(stages: ConfigDict) -> None:
 
     backbone = stages.baseline.init.extractor
     finals = {
-        "srcnn": ("srcnn_apart", "sing"),
+        "srcnn": ("srcnn_apart",),
         "vdsr": ("vdsr_apart",),
         "ae": ("ae_apart",),
         "ffsr": ("ffsr_apart", "ffsr_joint"),
         "ffsr_segmentation": ("ffsr_segmentation_joint",),
+        "sing_restorer": ("sing",),
     }
     for name, ends in finals.items():
         shared = {"super_resolution": stages[name].super_resolution, "extractor": "resnet50"}
@@ -94,6 +101,18 @@ def _add_stages(stages: ConfigDict) -> None:
         for end in ends:
             learning = fixed if end.endswith("_apart") else {**shared, "mask": stages[name].mask}
             add(end, "joint", **learning, init=both)
+
+    stages.sing.sr_of_low = True
+
+    gan = {"super_resolution": "csr_gan", "mask": "none", "super_resolution_rate": 1.0}
+    rate = {"optimizer": "adam", "learning_rate": adversarial_rate}
+    add("csr_gan_pretrain", "ffsr", **gan, **rate, init=from_stages("", ""))
+    gan["extractor"] = "resnet50"
+    start = from_stages("csr_gan_pretrain", backbone)
+    add("csr_gan_extractor", "rife", **gan, init=start)
+    both = from_stages("csr_gan_extractor", "csr_gan_extractor")
+    adversaries = ("super_resolution", "discriminator", "extractor")
+    add("csr_gan", "joint", **gan, train=adversaries, sr_weight=1.0, init=both)
 
     alone = {"super_resolution": "bilinear", "train": ("extractor",), "sr_weight": 0.0}
     add("rife_alone", "joint", **alone, mask="none", init=from_stages("", "rife"))

@@ -14,7 +14,8 @@ from PIL import Image
 from rireid_jax.config import final_stage
 from rireid_jax.data.pipeline import load_image
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import Network, create_network, denormalise, infer, normalise
+from rireid_jax.models.network import Network, create_network, infer
+from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.parallel import Parallel
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
@@ -50,13 +51,13 @@ class Extractor:
         """
         self.image_size = image_size
         self._network = network
-        self._parallel = Parallel("shard_map")
+        self._parallel = Parallel("shard_map", alone=True)
         self._variables = self._parallel.replicate(variables)
         devices = self._parallel.num_devices
         self._batch_size = -(-batch_size // devices) * devices
 
         def predict(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array | None]:
-            outputs = infer(network, variables, normalise(batch["image"]))
+            outputs = infer(network, variables, normalise(batch["image"]), batch["native_width"])
             restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
             return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
 
@@ -102,7 +103,10 @@ class Extractor:
                         f"{workdir}: stage {stage} has no evaluated checkpoint, expected a run with "
                         "--config.eval.every_epochs above 0"
                     )
-            variables = checkpoints.load_variables(step)
+            if step is None:
+                _, variables = checkpoints.load_latest()
+            else:
+                variables = checkpoints.load_variables(step)
         return cls.from_variables(config, stage, variables, batch_size)
 
     @classmethod
@@ -183,14 +187,18 @@ class Extractor:
         parts = [part[output][:count] for part, count in self._outputs(images)]
         if parts:
             return np.concatenate(parts)
-        empty = np.zeros((self._parallel.num_devices, *self.image_size, 3), np.uint8)
-        outputs = jax.eval_shape(self._predict, self._variables, {"image": empty})
+        count = self._parallel.num_devices
+        nothing = {
+            "image": np.zeros((count, *self.image_size, 3), np.uint8),
+            "native_width": np.zeros(count, np.int32),
+        }
+        outputs = jax.eval_shape(self._predict, self._variables, nothing)
         return np.zeros((0, *outputs[output].shape[1:]), outputs[output].dtype)
 
     def _outputs(self, images: Images) -> Iterator[tuple[dict[str, np.ndarray], int]]:
         for start in range(0, len(images), self._batch_size):
             loaded = [
-                load_image(image, self.image_size, start + i)[0]
+                load_image(image, self.image_size, start + i)
                 for i, image in enumerate(images[start : start + self._batch_size])
             ]
             count = len(loaded)
@@ -199,9 +207,11 @@ class Extractor:
             while size < count:
                 size *= 2
             size = min(size, self._batch_size)
-            batch = np.zeros((size, *self.image_size, 3), np.uint8)
-            batch[:count] = loaded
-            split = self._parallel.split({"image": batch})
+            pixels = np.zeros((size, *self.image_size, 3), np.uint8)
+            widths = np.zeros(size, np.int32)
+            for i, (image, width) in enumerate(loaded):
+                pixels[i], widths[i] = image, width
+            split = self._parallel.split({"image": pixels, "native_width": widths})
             yield jax.device_get(self._predict(self._variables, split)), count
 
 

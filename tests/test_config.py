@@ -156,6 +156,11 @@ def test_final_stage_is_the_last_that_is_no_baseline():
         ("stages.ffsr.train", ("extractor",)),  # it has none
         ("stages.rife.sr_weight", -1.0),
         ("stages.rife.alpha", -1.0),
+        ("stages.ffsr.train", ("super_resolution", "discriminator")),  # CSR-GAN's alone
+        ("model.generator_blocks", 0),
+        ("model.discriminator_width", 0.0),
+        ("loss.unique_weight", -0.1),
+        ("optim.adversarial_rate", 0.0),
     ],
 )
 def test_wrong_values_are_named(field, value):
@@ -176,6 +181,37 @@ def test_an_extractor_without_the_neck_that_is_asked_for():
     assert message.startswith("config.stages.baseline.extractor: found 'two_resnet50', expected ")
     config.run, config.baseline = ("rife",), ""
     validate(config)
+
+
+def csr_gan_config() -> ConfigDict:
+    config = valid_config()
+    config.stages.baseline.update(
+        super_resolution="csr_gan",
+        train=("super_resolution", "discriminator", "extractor"),
+        sr_weight=1.0,
+    )
+    return config
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("data.image_size", (64, 36), "two multiples of 8"),
+        ("stages.baseline.extractor", "rife", "one of resnet50, se_resnet50"),
+        ("stages.baseline.train", ("discriminator", "extractor"), "the super-resolution that"),
+    ],
+)
+def test_what_csr_gan_needs(field, value, expected):
+    config = csr_gan_config()
+    validate(config)
+    config.update_from_flattened_dict({field: value})
+    assert problem(config).startswith(f"config.{field}: found {value!r}, expected {expected}")
+
+
+def test_discriminators_learn_from_a_loss_of_restoration():
+    config = csr_gan_config()
+    config.stages.baseline.sr_weight = 0.0
+    assert problem(config).startswith("config.stages.baseline.train: found ")
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -222,7 +258,10 @@ def test_unknown_missing_and_mistyped_fields():
         config.seed = "0"
         config.stages.rife = 3
     message = problem(config)
-    assert "config.optim.momentun: found an unknown field, expected one of decay_factor," in message
+    assert (
+        "config.optim.momentun: found an unknown field, expected one of adversarial_rate,"
+        in message
+    )
     assert "config.loss.beta: found no such field" in message
     assert "config.seed: found '0', expected a value of type int" in message
     assert "config.stages.rife: found 3, expected a value of type ConfigDict" in message

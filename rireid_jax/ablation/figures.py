@@ -207,7 +207,7 @@ class Drawing:
         for row in ("resnet50", "ffsr_rife"):
             part, stage = self._parts[row], ROWS[row].stage
             with Checkpoints(part.folder, stage) as checkpoints:
-                variables = checkpoints.load_variables()
+                _, variables = checkpoints.load_latest()
             embedder = Embedder(part.config, stage, len(data.train_pids), self._parallel)
             evaluations[_NAMES[row]] = evaluate(part.config, embedder, variables, data)
         draw_ranked(place, data, evaluations)

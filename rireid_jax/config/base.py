@@ -64,6 +64,10 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.ffsr_width = 0.25 if spec.small else 1.0  # times the paper's hidden widths
+    # CSR-GAN's generators: residual blocks and width of the publication (SRGAN), and its discriminators' width.
+    config.model.generator_blocks = 2 if spec.small else 16
+    config.model.generator_width = 0.125 if spec.small else 1.0
+    config.model.discriminator_width = 0.0625 if spec.small else 1.0
     config.model.width = 0.25 if spec.small else 1.0  # times ResNet50's widths
     config.model.stage_sizes = (1, 1, 1, 1) if spec.small else (3, 4, 6, 3)  # bottlenecks a stage
     config.model.last_stride = 2  # of the last stage; 1 keeps a map twice as fine
@@ -78,6 +82,11 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.loss.mask_sigma = (1 / 3, 1 / 3)  # gaussian mask: fractions of height and width; ours
     config.loss.resolution_width = 0  # pixels of r = 1 in Eq. 7; 0: the data set's greatest width
 
+    # Of CSR-GAN's generators, beside the error of pixels: `training.adversarial` has the terms.
+    config.loss.adversarial_weight = 1e-3  # the authors' code's
+    config.loss.content_weight = 0.01  # ours: its features are VGG19's, of another magnitude
+    config.loss.unique_weight = 0.1  # ours, likewise
+
     config.loss.label_smoothing = (
         0.0  # epsilon in Eq. 8 (Szegedy et al. 2016; Luo et al. 2019: 0.1)
     )
@@ -89,6 +98,8 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
 
     config.optim = ConfigDict()
     config.optim.momentum = 0.9  # the paper names plain SGD; these are the authors' code's
+    # Adam's, for CSR-GAN's generators and discriminators; 1e-4 is the authors' code's
+    config.optim.adversarial_rate = 1e-3 if spec.small else 1e-4
     config.optim.decay_factor = 0.1  # of the learning rate, paper section 5.2
 
     config.eval = ConfigDict()

@@ -4,7 +4,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-SUPER_RESOLUTION = ("bilinear", "ffsr", "ffsr_released", "srcnn", "vdsr")
+SUPER_RESOLUTION = (
+    *("bilinear", "ffsr", "ffsr_released"),
+    *("srcnn", "srcnn_luminance", "vdsr", "csr_gan"),
+)
 EXTRACTORS = (
     *("none", "resnet50", "se_resnet50", "densenet121"),
     *("two_resnet50", "two_resnet50_weighted", "rife", "rife_released"),
@@ -12,6 +15,8 @@ EXTRACTORS = (
 # The last two are of the authors' code: as published, and with its index bug mended.
 MASKS = ("none", "gaussian", "segmentation", "released", "released_fixed")
 NECKS = ("fc", "batch_norm")
+# Extractors whose maps CSR-GAN's generators can be compared by.
+CONTENT_EXTRACTORS = ("resnet50", "se_resnet50")
 # Extractors whose neck is "fc" whatever `config.model.neck` says.
 HEADS_OF_THEIR_OWN = ("densenet121", "two_resnet50", "two_resnet50_weighted")
 OPTIMIZERS = ("sgd", "adam")
@@ -163,6 +168,7 @@ def stage_config(
     init_extractor: str = "",
     train: tuple[str, ...],
     sr_weight: float = 0.0,
+    sr_of_low: bool = False,
     alpha: float = 0.0,
     mask: str = "none",
     optimizer: str = "sgd",
@@ -183,8 +189,11 @@ def stage_config(
                 super_resolution=init_super_resolution,
                 extractor=init_extractor,
             ),
-            train=train,  # modules that learn; the others stay as they start
-            sr_weight=sr_weight,  # of Eq. 5 in Eq. 4
+            # Modules that learn; the others stay as they start. "discriminator", of CSR-GAN alone, makes its
+            # super-resolution learn against one.
+            train=train,
+            sr_weight=sr_weight,  # of Eq. 5 in Eq. 4, or of what CSR-GAN's generators minimise
+            sr_of_low=sr_of_low,  # only of images that are not their own original, as SING has it
             alpha=alpha,  # of Eq. 9 in Eq. 4
             mask=mask,  # M of Eq. 5, one of MASKS
             optimizer=optimizer,  # one of OPTIMIZERS

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from rireid_jax.config.base import base_config
 from rireid_jax.config.datasets import DATASETS, RECIPE_CHOICES
 from rireid_jax.config.stages import (
+    CONTENT_EXTRACTORS,
     EXTRACTORS,
     HEADS_OF_THEIR_OWN,
     MASKS,
@@ -114,12 +115,16 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         "natural_images.min_ratio",
         "data.min_ratio",
         "model.ffsr_width",
+        "model.generator_blocks",
+        "model.generator_width",
+        "model.discriminator_width",
         "model.width",
         "model.feature_dim",
         "model.gate_dim",
         "eval.batch_size",
         "checkpoint.every_steps",
         "checkpoint.keep",
+        "optim.adversarial_rate",
     ):
         yield from positive(field)
     for field in (
@@ -128,6 +133,9 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         "data.build_threads",
         "loss.beta",
         "loss.resolution_width",
+        "loss.adversarial_weight",
+        "loss.content_weight",
+        "loss.unique_weight",
         "loss.triplet_weight",
         "loss.triplet_margin",
         "eval.every_epochs",
@@ -201,6 +209,9 @@ def _problems(config: ConfigDict) -> Iterator[str]:
             for module, nothing in (("super_resolution", "bilinear"), ("extractor", "none"))
             if config.stages[name][module] != nothing
         ]
+        if config.stages[name].super_resolution == "csr_gan":
+            yield from _csr_gan_problems(config, name, check)
+            modules += ["discriminator"] * (config.stages[name].sr_weight > 0)
         yield from check(
             f"{stage}.train",
             lambda v, modules=modules: len(v) > 0 and all(m in modules for m in v),
@@ -214,6 +225,27 @@ def _problems(config: ConfigDict) -> Iterator[str]:
         yield from positive(f"{stage}.super_resolution_rate")
         yield from at_least_zero(f"{stage}.warmup_epochs")
         yield from increasing_epochs(f"{stage}.decay_epochs")
+
+
+def _csr_gan_problems(config: ConfigDict, name: str, check: Any) -> Iterator[str]:
+    spec = config.stages[name]
+    if name in config.run:
+        yield from check(
+            "data.image_size",
+            lambda v: all(n % 8 == 0 for n in v),
+            f"two multiples of 8, as the stage {name} halves it three times",
+        )
+    if "discriminator" in spec.train:
+        yield from check(
+            f"stages.{name}.extractor",
+            lambda v: v in CONTENT_EXTRACTORS,
+            f"one of {', '.join(CONTENT_EXTRACTORS)}, by whose maps generators are compared",
+        )
+        yield from check(
+            f"stages.{name}.train",
+            lambda v: "super_resolution" in v,
+            "the super-resolution that the discriminator learns against beside it",
+        )
 
 
 def _recipe_problems(config: ConfigDict, check: Any) -> Iterator[str]:

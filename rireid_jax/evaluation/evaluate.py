@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.evaluation.embed import Embedder, Embedding
 from rireid_jax.evaluation.protocols import by_resolution, rank_queries, summarize
@@ -40,10 +41,16 @@ def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) 
     """
     query = embedder(variables, data.splits["query"])
     gallery = embedder(variables, data.splits["gallery"])
+    # All processes have all features; for one to rank them leaves the machine's cores to it.
+    metrics = processes.from_first(lambda: _metrics(config, query, gallery))
+    return Evaluation(metrics, query, gallery)
+
+
+def _metrics(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:
     metrics = _rates(config, query, gallery)
     metrics["restoration"] = _restoration(query, gallery)
     metrics["gates"] = _gates(config, query)
-    return Evaluation(metrics, query, gallery)
+    return metrics
 
 
 def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:

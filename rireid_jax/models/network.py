@@ -5,31 +5,17 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
+from rireid_jax.models.csr_gan import CSRGAN, FACTORS, Discriminators, shrink
 from rireid_jax.models.densenet import DenseNet, dense_block_sizes
 from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.models.rife import RIFE, duplicate_streams
-from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
 from rireid_jax.models.two_resnet import TwoResNet
-
-# Of ImageNet, as torchvision normalises; per channel, for images in [0, 1].
-MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
-
-
-def normalise(image: UInt8[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """uint8 pixels to the network's float32 input."""
-    return (image.astype(jnp.float32) / 255 - MEAN) / DEVIATION
-
-
-def denormalise(image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-    """The network's image values to [0, 1], clipped."""
-    return jnp.clip(image * DEVIATION + MEAN, 0, 1)
 
 
 @struct.dataclass
@@ -55,16 +41,19 @@ class Network(nn.Module):
     Attributes:
       super_resolution: module from images to images; None leaves the bilinear image as it is.
       extractor: module from images to (feature, logits, gates); None only restores.
+      discriminator: what `super_resolution` learns against; it has parameters here and no part in `__call__`.
     """
 
     super_resolution: nn.Module | None
     extractor: nn.Module | None
+    discriminator: nn.Module | None = None
 
     def __call__(
         self,
         image: Float[Array, "B H W 3"],
         train: tuple[str, ...] | list[str] = (),
         erased: Bool[Array, "B H W"] | None = None,
+        native_width: Int[Array, " B"] | None = None,
     ) -> Outputs:
         """Runs the network.
 
@@ -73,8 +62,16 @@ class Network(nn.Module):
           train: the modules that learn; their batch norms use the batch's statistics.
           erased: pixels that the extractor sees the mean colour in, as an augmentation. They are those of the
             restored image: super-resolution is to restore what is there, not to guess what is hidden.
+          native_width: of the images before they were enlarged, in pixels, for what adapts to it.
         """
-        restored = image if self.super_resolution is None else self.super_resolution(image)
+        if self.discriminator is not None and self.is_initializing():
+            self.discriminator([shrink(image, factor // 2) for factor in FACTORS])
+        if self.super_resolution is None:
+            restored = image
+        elif isinstance(self.super_resolution, CSRGAN):
+            restored = self.super_resolution(image, native_width)
+        else:
+            restored = self.super_resolution(image)
         if self.extractor is None:
             return Outputs(restored)
         seen = restored if erased is None else jnp.where(erased[..., None], 0, restored)
@@ -82,9 +79,14 @@ class Network(nn.Module):
         return Outputs(restored, feature, logits, gates)
 
 
-def infer(network: Network, variables: Any, image: Float[Array, "B H W 3"]) -> Outputs:
+def infer(
+    network: Network,
+    variables: Any,
+    image: Float[Array, "B H W 3"],
+    native_width: Int[Array, " B"] | None = None,
+) -> Outputs:
     """Runs the network as it is used: with running statistics, on normalised images."""
-    outputs = network.apply(variables, image)
+    outputs = network.apply(variables, image, native_width=native_width)
     assert isinstance(outputs, Outputs)
     return outputs
 
@@ -119,7 +121,9 @@ def create_network(
         "ffsr": lambda: FFSR(**restorer),
         "ffsr_released": lambda: ReleasedFFSR(**restorer),
         "srcnn": lambda: SRCNN(**restorer),
+        "srcnn_luminance": lambda: LuminanceSRCNN(**restorer),
         "vdsr": lambda: VDSR(**restorer),
+        "csr_gan": lambda: CSRGAN(model.generator_blocks, model.generator_width, dtype, axis_name),
     }[spec.super_resolution]()
     extractor = {
         "none": lambda: None,
@@ -131,7 +135,10 @@ def create_network(
         "rife": lambda: RIFE(neck=model.neck, **gated),
         "rife_released": lambda: RIFE(neck="batch_norm", dual_stem=True, **gated),
     }[spec.extractor]()
-    return Network(super_resolution, extractor)
+    discriminator = None
+    if "discriminator" in spec.train:
+        discriminator = Discriminators(model.discriminator_width, dtype, axis_name)
+    return Network(super_resolution, extractor, discriminator)
 
 
 def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict:

@@ -1,6 +1,6 @@
-"""The super-resolution networks that FFSR is compared with in Table 1: SRCNN and VDSR.
+"""The super-resolution networks that FFSR is compared with: SRCNN and VDSR of Table 1, and the one in SING.
 
-Both are fully convolutional and keep the image's size: they read the low-resolution image after it has been
+All are fully convolutional and keep the image's size: they read the low-resolution image after it has been
 enlarged, as `FFSR` does. Their publications restore luminance in [0, 1]; here they have FFSR's interface, three
 normalised channels in and out, and every convolution is padded with zeros so that the size stays. Stages of
 FFSR's kind train them; the schedules of their publications are not reproduced.
@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from rireid_jax.models.layers import Conv, accurate, scaled
+from rireid_jax.models.pixels import DEVIATION, MEAN
 
 
 class SRCNN(nn.Module):
@@ -40,6 +41,39 @@ class SRCNN(nn.Module):
         x = nn.relu(conv("extract", scaled(self.width, 64), 9)(image))
         x = nn.relu(conv("map", scaled(self.width, 32), 1)(x))
         return conv("reconstruct", 3, 5)(x).astype(accurate(self.dtype))
+
+
+# Luminance of RGB in [0, 1], and RGB of it, by ITU-R BT.601 with its foot room of 16/255.
+_LUMINANCE = (0.2568, 0.5041, 0.0979)
+_FOOT, _GAIN = 16 / 255, 1.1644
+
+
+class LuminanceSRCNN(nn.Module):
+    """SRCNN in SING (Jiao et al. 2018), by their code: kernels 9-5-5 on luminance, colours as they were.
+
+    Theirs pads nothing and loses 8 pixels at every side; here zeros keep the size. Its initial weights are `SRCNN`'s.
+
+    Attributes: as `SRCNN`'s.
+    """
+
+    width: float = 1.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+        """Restores normalised images of any size; what comes out is within black and white."""
+
+        def conv(name: str, features: int, kernel: int) -> Conv:
+            return Conv(features, kernel, 1, kernel // 2, dtype=self.dtype, name=name)
+
+        pixels = image * DEVIATION + MEAN
+        luminance = (pixels * jnp.array(_LUMINANCE)).sum(-1, keepdims=True) + _FOOT
+        x = nn.relu(conv("extract", scaled(self.width, 64), 9)(luminance))
+        x = nn.relu(conv("map", scaled(self.width, 32), 5)(x))
+        restored = conv("reconstruct", 1, 5)(x).astype(accurate(self.dtype))
+        # Blue and red differences stay, so that every colour changes by as much.
+        pixels = jnp.clip(pixels + _GAIN * (restored - luminance), 0, 1)
+        return (pixels - MEAN) / DEVIATION
 
 
 class VDSR(nn.Module):

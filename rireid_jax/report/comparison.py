@@ -150,7 +150,7 @@ def cells(table: Table, records: Sequence[Record]) -> tuple[list[list[str]], lis
     for record in records:
         rates = [_rate(record[rate], record[f"{rate}_std"]) for rate in _RATES]
         if record["rank1"] is None:
-            rates[0] = "not run" if record["row"] else "not built"
+            rates[0] = "not run"
         printed = [_macs(record["paper_gmacs"], 2)] if table.of_restorer else []
         parameters = record["parameters"]
         mark = f" ({_letter(notes.index(record['note']))})" if record["note"] else ""

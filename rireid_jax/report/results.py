@@ -9,6 +9,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.config import recipe_title
 from rireid_jax.report.tables import results_table
 from rireid_jax.report.writer import jsonable, write_whole
@@ -16,6 +17,7 @@ from rireid_jax.report.writer import jsonable, write_whole
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
+@processes.by_first
 def write_results(
     workdir: str, config: ConfigDict, measured: dict[str, Any], seconds: float
 ) -> dict[str, Any]:

@@ -72,6 +72,22 @@ class MetricsWriter:
         write_whole(self._path, "".join(kept))
 
 
+class NoMetrics:
+    """In the place of `MetricsWriter` where another process writes."""
+
+    def __enter__(self) -> "NoMetrics":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Does nothing."""
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Does nothing."""
+
+
 def write_whole(path: epath.Path, text: str) -> None:
     """Replaces a file in one go, so that a killed process leaves the old one or the new one."""
     temporary = path.parent / (path.name + ".tmp")

@@ -63,7 +63,23 @@ def create_optimizer(
         optimizer = sgd(schedule, optim.momentum, spec.weight_decay)
     if spec.super_resolution_rate != 1:
         optimizer = optax.chain(optimizer, _scaled_module(spec.super_resolution_rate))
+    if "discriminator" in spec.train:
+        adversaries = learning_rate(
+            optim.adversarial_rate, spec.decay_epochs, optim.decay_factor, steps_per_epoch
+        )
+        optimizer = _with_adversaries(optimizer, optax.adam(adversaries))
     return optimizer, schedule
+
+
+def _with_adversaries(
+    optimizer: optax.GradientTransformation, adversarial: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """`adversarial` for what is restored with and against, `optimizer` for the extractor."""
+
+    def kinds(params: optax.Params) -> dict[str, str]:
+        return {name: "own" if name == "extractor" else "adversarial" for name in params}
+
+    return optax.partition({"own": optimizer, "adversarial": adversarial}, kinds)
 
 
 def _scaled_module(rate: float) -> optax.GradientTransformation:

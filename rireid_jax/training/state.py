@@ -14,7 +14,7 @@ class TrainState:
 
     Attributes:
       step: updates made so far in this stage, int32 [].
-      params: {module: parameters}, modules "super_resolution" and "extractor".
+      params: {module: parameters}, modules "super_resolution", "extractor" and "discriminator".
       batch_stats: {module: running statistics}.
       opt_state: the optimizer's, for the parameters of the modules that learn.
     """

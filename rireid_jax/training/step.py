@@ -10,9 +10,12 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.masks import gaussian_mask, released_mask
+from rireid_jax.models.csr_gan import CSRGAN
 from rireid_jax.models.layers import accurate
-from rireid_jax.models.network import Network, Outputs, normalise
+from rireid_jax.models.network import Network, Outputs
+from rireid_jax.models.pixels import normalise
 from rireid_jax.training import losses
+from rireid_jax.training.adversarial import cascade_loss
 from rireid_jax.training.state import TrainState
 
 Batch = dict[str, jax.Array]
@@ -38,12 +41,14 @@ def make_train_step(
 
     Returns:
       A pure function from (state, batch) to (state, metrics). The batch holds "image" and "target" uint8
-      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B]; and
-      "erased", int32 [B, 4], where rectangles (top, left, height, width) are erased at random.
+      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B];
+      "native_width" int32 [B] for CSR-GAN; and "erased", int32 [B, 4], where rectangles (top, left, height, width) are
+      erased at random.
     """
     spec = config.stages[stage]
     train = tuple(spec.train)
     triplets = bool(spec.alpha and config.loss.triplet_weight)
+    cascade = isinstance(network.super_resolution, CSRGAN)
 
     def mask_of(batch: Batch) -> Float[Array, "#B H W"]:
         height, width = batch["image"].shape[1:3]
@@ -68,13 +73,26 @@ def make_train_step(
             normalise(batch["image"]),
             train,
             _inside(batch["erased"], *batch["image"].shape[1:3]) if "erased" in batch else None,
+            batch["native_width"] if cascade else None,
             mutable=["batch_stats", "intermediates"] if triplets else ["batch_stats"],
         )
-        metrics = {}
-        ffsr = rife = jnp.zeros(batch["label"].shape, accurate(outputs.restored.dtype))
-        if spec.sr_weight:
+        metrics, batch_stats = {}, updates.get("batch_stats", {})
+        none = jnp.zeros(batch["label"].shape, accurate(outputs.restored.dtype))
+        ffsr = rife = discriminators = none
+        if spec.sr_weight and cascade:
+            # Where there is no original, the image as it is keeps the batch's statistics those of persons.
+            has_target = batch["has_target"][:, None, None, None] > 0
+            original = normalise(jnp.where(has_target, batch["target"], batch["image"]))
+            ffsr, discriminators, changed, found = cascade_loss(
+                config, network, variables, original, batch["has_target"], axis_name
+            )
+            batch_stats, metrics = {**batch_stats, **changed}, found
+        elif spec.sr_weight:
             ffsr = losses.ffsr_loss(outputs.restored, normalise(batch["target"]), mask_of(batch))
-            ffsr = losses.per_valid_example(ffsr, batch["has_target"], axis_name)
+            valid = batch["has_target"]
+            if spec.sr_of_low:
+                valid = valid * (batch["image"] != batch["target"]).any((1, 2, 3))
+            ffsr = losses.per_valid_example(ffsr, valid, axis_name)
             metrics["ffsr_loss"] = ffsr.mean()
         if spec.alpha:
             identity = losses.identity_loss(
@@ -97,7 +115,8 @@ def make_train_step(
                 metrics["resolution_loss"] = resolution.sum(-1).mean()
         loss = losses.total_loss(ffsr, rife, spec.sr_weight, spec.alpha).mean()
         metrics["loss"] = loss
-        return loss, (updates.get("batch_stats", {}), metrics)
+        # Of parameters that no other term has: one gradient of the sum is that of each.
+        return loss + discriminators.mean(), (batch_stats, metrics)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         learning = {name: state.params[name] for name in train}

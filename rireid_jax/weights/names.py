@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from rireid_jax.models.csr_gan import CSRGAN, FACTORS
 from rireid_jax.models.densenet import DenseNet
 from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
 from rireid_jax.models.network import Network
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.models.rife import RIFE
-from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
 from rireid_jax.models.two_resnet import TwoResNet
 
 Kind = Literal["conv", "up", "fc", "vector"]
@@ -59,17 +60,20 @@ def table(network: Network) -> list[Weight]:
     `model2.*`, `attmodel.*`, and the streams' parts again as `modelpart*`. A `ResNet` and a `DenseNet` have
     torchvision's, with `feature.*` or `bn.*` and `classifier.*` for the head, and timm's `se.*` in SE-ResNet50. The
     paper's network, which nobody has published, has `ffsr.*` and `rife.*`, the streams' bottlenecks as torchvision
-    names them; two ResNets have `low.*` and `high.*`, SRCNN and VDSR `srcnn.*` and `vdsr.*`.
+    names them; two ResNets have `low.*` and `high.*`, SRCNN and VDSR `srcnn.*` and `vdsr.*`,
+    CSR-GAN's generators `csr_gan.generator8.*`, `4` and `2`; what they learn against is no part of the network.
     """
     rows: list[Weight] = []
     if isinstance(network.super_resolution, FFSR):
         rows += _restorer("ffsr", _FFSR_LAYERS)
     elif isinstance(network.super_resolution, ReleasedFFSR):
         rows += _restorer("SRnet", _RELEASED_LAYERS)
-    elif isinstance(network.super_resolution, SRCNN):
+    elif isinstance(network.super_resolution, SRCNN | LuminanceSRCNN):
         rows += _restorer("srcnn", _SRCNN_LAYERS)
     elif isinstance(network.super_resolution, VDSR):
         rows += _restorer("vdsr", _VDSR_LAYERS)
+    elif isinstance(network.super_resolution, CSRGAN):
+        rows += _csr_gan(network.super_resolution)
     extractor = network.extractor
     if isinstance(extractor, ResNet | DenseNet):
         neck = extractor.neck if isinstance(extractor, ResNet) else "fc"
@@ -109,6 +113,19 @@ def _restorer(prefix: str, layers: tuple[str, ...]) -> Iterator[Weight]:
     for layer in layers:
         place = (("super_resolution", layer),)
         yield from _layer("up" if layer in _TRANSPOSED else "conv", (f"{prefix}.{layer}",), place)
+
+
+def _csr_gan(network: CSRGAN) -> Iterator[Weight]:
+    with_norm = [f"block{i}_{part}" for i in range(network.blocks) for part in ("in", "out")]
+    for factor in FACTORS:
+        generator = f"generator{factor}"
+        name, place = f"csr_gan.{generator}", ("super_resolution", generator)
+        for layer in ("first", "upscale", "out"):
+            yield from _layer("conv", (f"{name}.{layer}",), ((*place, layer),))
+        for layer in (*with_norm, "last"):
+            conv, bn = f"{layer}_conv", f"{layer}_bn"
+            yield from _layer("conv", (f"{name}.{conv}",), ((*place, conv),), bias=False)
+            yield from _batch_norm((f"{name}.{bn}",), ((*place, bn),))
 
 
 def _rife(network: RIFE) -> Iterator[Weight]:

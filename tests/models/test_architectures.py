@@ -9,7 +9,8 @@ import pytest
 from abstract import macs, maps, parameters, shapes
 
 from rireid_jax.models.ffsr import FFSR
-from rireid_jax.models.network import Network, denormalise, normalise
+from rireid_jax.models.network import Network
+from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.models.resnet import ResNet, Stage
 from rireid_jax.models.rife import RIFE, DualStreamBlock, Gate, fuse
 

@@ -14,14 +14,15 @@ from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import image_like
 from rireid_jax.models.densenet import DenseNet, Transition, dense_block_sizes
 from rireid_jax.models.network import create_network, infer
+from rireid_jax.models.pixels import DEVIATION, MEAN
 from rireid_jax.models.resnet import ResNet, SqueezeExcitation
 from rireid_jax.models.rife import Gate, adopt
-from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
 from rireid_jax.models.two_resnet import TwoResNet
 from rireid_jax.training import losses
 
 NARROW = dict(stage_sizes=(1, 1, 1, 1), width=0.0625)
-NEW_RESTORERS = ("srcnn", "vdsr")
+NEW_RESTORERS = ("srcnn", "srcnn_luminance", "vdsr")
 NEW_EXTRACTORS = ("se_resnet50", "densenet121", "two_resnet50", "two_resnet50_weighted")
 
 
@@ -59,6 +60,11 @@ def test_srcnn_and_vdsr_have_the_cost_of_their_layers():
     weights = 8_032 + 2 * (81 * 64 + 25 * 32) + 64 + 32 + 3
     assert size(SRCNN(), 384, 128) == (weights, pixels * by_hand)
     assert pixels * by_hand == 983_040_000
+
+    # 9-5-5 on luminance: 57,184 weights, as Dong et al. (2016) count.
+    weights = 81 * 64 + 25 * 64 * 32 + 25 * 32
+    assert weights == 57_184
+    assert size(LuminanceSRCNN(), 384, 128) == (weights + 64 + 32 + 1, pixels * weights)
 
     kernels = [(3, 64), *[(64, 64)] * 18, (64, 3)]
     by_hand = sum(9 * a * b for a, b in kernels)
@@ -138,6 +144,22 @@ def test_srcnn_has_no_residual():
     params["reconstruct"]["bias"] = jnp.array([1.0, 2.0, 3.0])
     restored = SRCNN(0.125).apply({"params": params}, image)
     np.testing.assert_array_equal(restored, jnp.broadcast_to(jnp.array([1.0, 2, 3]), image.shape))
+
+
+def test_luminance_is_restored_and_colours_stay():
+    rgb = np.array([[0.2, 0.4, 0.6], [0.5, 0.5, 0.5], [0.9, 0.1, 0.1]])
+    image = jnp.asarray((rgb - MEAN) / DEVIATION, jnp.float32)[None, :, None]
+    network = LuminanceSRCNN(0.125)
+    params = jax.tree.map(jnp.zeros_like, network.init(jax.random.key(1), image)["params"])
+    luminance = rgb @ [0.2568, 0.5041, 0.0979] + 16 / 255
+    for value, expected in (
+        (0.5, np.clip(rgb + 1.1644 * (0.5 - luminance)[:, None], 0, 1)),
+        (9.0, np.ones_like(rgb)),
+        (-9.0, np.zeros_like(rgb)),
+    ):
+        params["reconstruct"]["bias"] = jnp.array([value])
+        restored = network.apply({"params": params}, image)[0, :, 0]
+        np.testing.assert_allclose(restored * DEVIATION + MEAN, expected, atol=1e-5)
 
 
 def test_squeeze_excitation_by_hand():

@@ -12,12 +12,13 @@ from torch_reference.plain import DenseNet as TorchDenseNet
 from torch_reference.plain import SEResNet as TorchSEResNet
 from torch_reference.superres import SRCNN as TorchSRCNN
 from torch_reference.superres import VDSR as TorchVDSR
+from torch_reference.superres import LuminanceSRCNN as TorchLuminanceSRCNN
 from torch_reference.two_resnets import TwoResNets as TorchTwoResNets
 
 from rireid_jax.models.densenet import DenseNet
 from rireid_jax.models.network import Network
 from rireid_jax.models.resnet import ResNet
-from rireid_jax.models.superres import SRCNN, VDSR
+from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
 from rireid_jax.models.two_resnet import TwoResNet
 from rireid_jax.training import losses
 from rireid_jax.weights import from_state_dict
@@ -100,6 +101,27 @@ def test_restorers(ours, theirs, width):
     their_losses.ffsr_loss(their_restored, to_torch(target), mask).mean().backward()
     expected, _ = gradients(reference, network)
     check(restored, from_torch(their_restored), grads, expected)
+
+
+def test_restorer_of_sing():
+    """Within what the four digits of its colour matrices lose on the way there and back."""
+    torch.manual_seed(0)
+    reference = torch.nn.ModuleDict({"srcnn": TorchLuminanceSRCNN(1 / 8)}).double()
+    network = Network(LuminanceSRCNN(1 / 8, jnp.float64), None)
+    variables, report = from_state_dict(numpy_state(reference), network)
+    assert not report.unexpected
+    x, target = 0.7 * images(19, 14, 2), images(19, 14, 2, seed=1)
+
+    def objective(params):
+        restored = network.apply({"params": params}, jnp.asarray(x)).restored
+        loss = losses.ffsr_loss(restored, jnp.asarray(target), jnp.ones((1, 19, 14)))
+        return loss.mean(), restored
+
+    grads, restored = jit(jax.grad(objective, has_aux=True))(variables["params"])
+    theirs = reference["srcnn"](to_torch(x))
+    torch.nn.functional.mse_loss(theirs, to_torch(target)).backward()
+    assert relative_error(restored, from_torch(theirs)) < 1e-3
+    assert relative_error(grads, gradients(reference, network)[0]) < 1e-3
 
 
 EXTRACTORS = {

@@ -12,7 +12,7 @@ import torch
 from torch_reference import losses as their_losses
 from torch_reference import train as their_train
 
-from rireid_jax.models.network import DEVIATION, MEAN
+from rireid_jax.models.pixels import DEVIATION, MEAN
 from rireid_jax.training import optim, state, step
 from rireid_jax.weights import from_state_dict
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-import rireid_jax.main
+from rireid_jax.command_line import MODES
 from rireid_jax.config import DATASETS, base_config, recipe_of, validate
 from rireid_jax.data.raw.market1501 import Market1501
 from rireid_jax.data.raw.msmt17 import MSMT17
@@ -125,7 +125,7 @@ def test_commands_are_valid(command):
 def test_modes_are_known():
     modes = re.findall(r"--mode (\w+)", PAGE)
     assert modes
-    assert set(modes) <= set(rireid_jax.main._MODES)
+    assert set(modes) <= set(MODES)
 
 
 def test_links_lead_somewhere():

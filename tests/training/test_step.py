@@ -24,7 +24,8 @@ from tiny_training import (
 from rireid_jax.data.masks import gaussian_mask, released_mask
 from rireid_jax.models.ffsr import FFSR
 from rireid_jax.models.layers import BatchNorm
-from rireid_jax.models.network import DEVIATION, Network
+from rireid_jax.models.network import Network
+from rireid_jax.models.pixels import DEVIATION
 from rireid_jax.models.resnet import Head
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
@@ -163,10 +164,10 @@ class Brighten(nn.Module):
         return image + self.param("by", nn.initializers.zeros, (), jnp.float64)
 
 
-def brighten(mask, batch):
+def brighten(mask, batch, sr_of_low=False):
     """(metrics, gradient with respect to the number) of a step from the bilinear image as it is."""
     config = small_config("float64")
-    config.stages.ffsr.mask = mask
+    config.stages.ffsr.mask, config.stages.ffsr.sr_of_low = mask, sr_of_low
     config.loss.mask_sigma = (1 / 4, 1 / 2)
     network, optimizer = Network(Brighten(), None), optax.sgd(1.0)
     variables = {"params": {"super_resolution": {"by": jnp.zeros(())}}, "batch_stats": {}}
@@ -196,6 +197,21 @@ def test_masked_error_of_the_bilinear_image(mask):
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
     np.testing.assert_allclose(found, gradient, rtol=1e-4)
     np.testing.assert_allclose(metrics["gradient_norm"], abs(gradient), rtol=1e-4)
+
+
+def test_low_images_alone():
+    """SING: an image that is its own original has no error of restoration, though the network changes it."""
+    batch = random_batch(1)
+    own = np.arange(len(batch["image"])) % 2 == 0
+    batch["target"][own] = batch["image"][own]
+    counted = (batch["has_target"] > 0) & ~own
+    assert 0 < counted.sum() < (batch["has_target"] > 0).sum()
+    error = (batch["image"].astype(np.float64) - batch["target"]) / 255 / DEVIATION
+    mean = (error**2).mean((1, 2, 3))[counted].mean()
+    metrics, _ = brighten("none", batch, sr_of_low=True)
+    np.testing.assert_allclose(metrics["ffsr_loss"], mean, rtol=1e-5)
+    whole, _ = brighten("none", batch)
+    assert whole["ffsr_loss"] < metrics["ffsr_loss"]
 
 
 @pytest.mark.parametrize("nothing", ["mask", "has_target"])

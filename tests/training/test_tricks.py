@@ -13,7 +13,8 @@ from tiny_training import IDENTITIES, IMAGE_SIZE, leaves, random_batch, small_co
 from rireid_jax.data.builders import Built
 from rireid_jax.data.builders.registry import RecordSource
 from rireid_jax.models.layers import BatchNorm
-from rireid_jax.models.network import Network, create_network, normalise
+from rireid_jax.models.network import Network, create_network
+from rireid_jax.models.pixels import normalise
 from rireid_jax.models.resnet import Head
 from rireid_jax.training import loop, losses
 from rireid_jax.training.parallel import Parallel

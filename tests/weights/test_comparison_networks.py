@@ -20,12 +20,13 @@ from rireid_jax.weights.names import table
 
 pytestmark = pytest.mark.torch
 
-NAMES = ("srcnn", "vdsr", "se_resnet50", "densenet121", "two_resnet50", "two_resnet50_weighted")
+RESTORERS = ("srcnn", "srcnn_luminance", "vdsr", "csr_gan")
+NAMES = (*RESTORERS, "se_resnet50", "densenet121", "two_resnet50", "two_resnet50_weighted")
 
 
 def build(name):
     config = narrow_config("paper", "float32")
-    part = "super_resolution" if name in ("srcnn", "vdsr") else "extractor"
+    part = "super_resolution" if name in RESTORERS else "extractor"
     config.stages.rife.extractor = "none"
     config.stages.rife[part] = name
     return create_network(config, "rife", IDENTITIES)
