@@ -9,6 +9,7 @@ import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.data.builders import Built
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.evaluate import RATES
@@ -62,7 +63,8 @@ def shared_stages(config: ConfigDict) -> tuple[str, ...]:
 
 def has_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -> bool:
     """As `is_finished`, of a work directory that may not be there; nothing is made in it."""
-    begun = (epath.Path(workdir) / "checkpoints" / stage).exists()
+    folder = epath.Path(workdir) / "checkpoints" / stage
+    begun = processes.from_first(folder.exists)
     return begun and is_finished(config, workdir, stage, num_images)
 
 
@@ -70,6 +72,8 @@ def take_over(
     config: ConfigDict, stage: str, workdir: str, others: Sequence[str], data: Built
 ) -> str:
     """Copies a stage's last checkpoint from the first of other runs that has finished it on the same data.
+
+    A damaged one is passed over.
 
     Args:
       config: of the run, which has the stage as the others have it.

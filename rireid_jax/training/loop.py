@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from rireid_jax import processes
 from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.builders import Built
 from rireid_jax.data.pipeline import train_batches
@@ -53,9 +54,9 @@ def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int
 
 
 def is_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -> bool:
-    """Whether the work directory holds the stage's last checkpoint."""
+    """Whether the work directory holds the stage's last checkpoint, undamaged."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return num_steps(config, stage, num_images)[1] in checkpoints.steps
+        return checkpoints.is_whole(num_steps(config, stage, num_images)[1])
 
 
 def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes: int) -> Variables:
@@ -64,7 +65,8 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
     An extractor that starts from no stage has its stem and streams from `config.init.backbone`, if given.
 
     Raises:
-      UserError: a stage that it starts from is not in the work directory; the backbone does not fit.
+      UserError: a stage that it starts from is not in the work directory, or its last checkpoint is
+        damaged; the backbone does not fit.
     """
     network = create_network(config, stage, num_classes)
     variables = initialise(network, config.seed, tuple(config.data.image_size))
@@ -75,7 +77,12 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
         if not source:
             continue
         with Checkpoints(workdir, source) as checkpoints:
-            loaded = checkpoints.load_variables()
+            step, loaded = checkpoints.load_latest()
+            if step != checkpoints.steps[-1]:
+                raise UserError(
+                    f"config.stages.{stage}.init.{module}: found the last checkpoint of {source} damaged, "
+                    f"expected a whole one; run {source} too (config.run), which goes on at step {step}"
+                )
         for kind in ("params", "batch_stats"):
             if module in variables[kind]:
                 variables[kind][module] = adopt(variables[kind][module], loaded[kind][module])
@@ -141,7 +148,7 @@ def train_stage(
             variables = initial_variables(config, stage, workdir, num_classes)
             state = create_state(variables, optimizer, tuple(config.stages[stage].train))
             state = parallel.replicate(state)
-        start = int(state.step)
+        start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
@@ -151,7 +158,7 @@ def train_stage(
             for step in range(start + 1, total + 1):
                 state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
                 progress.add(step, metrics)
-                stopping = stop.at(step)
+                stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
                 if (
                     stopping
@@ -165,11 +172,22 @@ def train_stage(
                         scores = evaluate(
                             {"params": state.params, "batch_stats": state.batch_stats}
                         )
-                    checkpoints.save(state, step, scores)
+                    checkpoints.save(parallel.replicate(state), step, scores)
                     if stopping and step < total:
                         checkpoints.wait()
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
+
+
+def _agreed_step(stage: str, start: int) -> int:
+    """The step that a stage resumes at. Raises UserError where processes have read different checkpoints."""
+    first = processes.from_first(lambda: start)
+    if start != first:
+        raise UserError(
+            f"{stage}: process {processes.index()} resumes at step {start} and the first one at {first}, expected a "
+            "work directory that all processes see alike; run the same command again"
+        )
+    return start
 
 
 def _abstract_state(

@@ -1,5 +1,6 @@
-"""What a run has saved, and waiting for it."""
+"""What a run has saved and logged, and waiting for it."""
 
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -24,6 +25,22 @@ def assert_same_bits(workdir: Path, other: Path, stage: str) -> None:
     assert ours.keys() == theirs.keys()
     for path in ours:
         np.testing.assert_array_equal(ours[path], theirs[path], err_msg=f"{stage} {path}")
+
+
+def logged(workdir: Path) -> list[dict]:
+    """The records of metrics.jsonl without what depends on the machine; without a line half written."""
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("\n")]
+    for record in records:
+        del record["images_per_second"]
+    return records
+
+
+def saved(workdir: Path, stage: str) -> list[int]:
+    """Steps of a stage's complete checkpoints."""
+    names = [path.name for path in (workdir / "checkpoints" / stage).glob("*")]
+    return sorted(int(name) for name in names if name.isdecimal())
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:

@@ -1,127 +1,86 @@
-"""Runs that are stopped, killed or out of disk go on where they were, to the same bits."""
+"""Runs that are out of disk go on where they were, to the same bits; builds that are stopped leave nothing."""
 
 import json
-import random
+import re
+import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
+import forked
 import pytest
-from checkpoints import assert_same_bits, committed, wait_until
+from checkpoints import assert_same_bits, logged, saved
 from command import (
     FEW_PEDESTRIANS,
     ROOT,
     TINY,
     command,
-    contents,
     environment,
     error_line,
     overrides,
     start,
-    succeed,
 )
 
 from rireid_jax.training.checkpoint import Checkpoints
 
+# What a run writes, in the order in which it does, and how often before there is no space left.
+FILES = (
+    ("/run/.lock", 0),
+    ("/run/config.json", 0),
+    ("/run/data.json", 0),
+    ("/run/tensorboard", 0),
+    ("/run/metrics.jsonl", 6),
+    ("/run/metrics.jsonl.tmp", 0),  # without what it logged after the checkpoint
+    ("/run/checkpoints", 0),
+    ("/run/restored.png", 0),
+    ("/run/results.txt", 0),
+    ("/run/results.json", 0),
+)
 
-def logged(workdir: Path) -> list[dict]:
-    """The records of metrics.jsonl without what depends on the machine."""
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    for record in records:
-        del record["images_per_second"]
-    return records
 
-
-def test_stopped_and_killed_run_ends_at_the_same_bits(whole_run, tmp_path):
-    workdir = tmp_path / "run"
-    # FFSR first; the baseline would add nothing but time.
-    stages = ("ffsr_pretrain", "ffsr", "rife", "joint")
+def test_no_space_for_any_file(whole_run, tmp_path):
+    """Each process ends at the next file, and goes on where the one before had saved."""
+    workdir, output, stage = tmp_path / "run", tmp_path / "output", "ffsr_pretrain"
     flags = [
         *whole_run.flags,
         f"--workdir={workdir}",
-        f"--config.run={stages}",
+        f"--config.run=('{stage}',)",
         "--config.baseline=",
     ]
-    rng = random.Random(0)
+    last: list[int] = []
+    for name, spared in FILES:
+        process = forked.start(
+            *flags,
+            output=output,
+            compiled=whole_run.compiled,
+            full="" if name == "/run/checkpoints" else name,
+            spared=spared,
+            # As a disk quota: Orbax writes where no hook is.
+            file_size=32_000 if name == "/run/checkpoints" else resource.RLIM_INFINITY,
+        )
+        process.join()
+        text = output.read_text()
+        assert process.exitcode == 2, text
+        lines = [line for line in text.splitlines() if re.match("error|Traceback|.*Error", line)]
+        assert lines == text.splitlines()[-1:], text
+        assert re.match(f"error: [^ ]*{name}[^ ]*: no space left", lines[0]), text
+        if last and "metrics" not in name:
+            assert re.search(f"{stage}: (resumes at step {last[0]} |finished before)", text)
+        assert saved(workdir, stage)[-1:] >= last
+        last = saved(workdir, stage)[-1:]
+        if name.startswith("/run/metrics"):
+            assert last == [4]
 
-    process = start(*flags)
-    wait_until(committed(workdir, "ffsr", 4), process)
-    process.terminate()
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 0, stderr
-    last = stderr.splitlines()[-1]
-    assert last.startswith("ffsr: stopped at step ")
-    assert last.endswith(" of 48, saved; run the same command to go on")
-    with Checkpoints(str(workdir), "ffsr") as checkpoints:
-        assert last.split()[4] == str(checkpoints.steps[-1])
-    assert not (workdir / "results.json").exists()
-    finished = contents(workdir / "checkpoints" / "ffsr_pretrain")
-
-    for stage, step in (("rife", 8), ("joint", 4)):
-        process = start(*flags)
-        wait_until(committed(workdir, stage, step), process)
-        time.sleep(rng.uniform(0, 0.1))
-        process.kill()
-        process.communicate(timeout=60)
-        assert not committed(workdir, stage, 48)(), "killed too late to prove anything"
-
-    result = succeed(*flags)
-    assert "joint: resumes at step" in result.stderr
-    assert "rife: finished before" in result.stderr
-    assert contents(workdir / "checkpoints" / "ffsr_pretrain") == finished
-    for stage in stages:
-        assert_same_bits(workdir, whole_run.workdir, stage)
-    # Every step is logged once, whatever was logged and lost in between.
-    uninterrupted = logged(whole_run.workdir)
-    assert logged(workdir) == [r for s in stages for r in uninterrupted if r["stage"] == s]
-    ours, theirs = json.loads((workdir / "results.json").read_text()), whole_run.results
-    for key in ("seconds", "baseline", "config"):
-        del ours[key], theirs[key]
-    assert ours == theirs
-
-
-# Bytes of a file: room for logs, not for a checkpoint.
-_SMALL_FILES = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (32_000, 32_000))
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-def test_file_too_large(whole_run, tmp_path):
-    """What a disk quota or a full disk does, by a limit on the size of a file."""
-    workdir = tmp_path / "run"
-    shutil.copytree(whole_run.workdir, workdir)
-    shutil.rmtree(workdir / "checkpoints" / "ffsr")
-    (workdir / "metrics.jsonl").unlink()
-    flags = [
-        *whole_run.flags,
-        f"--workdir={workdir}",
-        "--config.run=('ffsr_pretrain', 'ffsr')",
-        "--config.baseline=",
-    ]
-    before = contents(workdir / "checkpoints")
-
-    result = subprocess.run(
-        [sys.executable, "-c", _SMALL_FILES, *command(*flags)],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    message = error_line(result)
-    assert str(workdir / "checkpoints" / "ffsr") in message
-    assert "no space left" in message
-    assert before.items() <= contents(workdir / "checkpoints").items()
-    with Checkpoints(str(workdir), "ffsr") as checkpoints:
-        assert checkpoints.steps == []
-
-    succeed(*flags)
-    assert_same_bits(workdir, whole_run.workdir, "ffsr")
+    # What was compiled can be compiled again.
+    compiled = tmp_path / "compiled"
+    process = forked.start(*flags, output=output, compiled=compiled, full=f"{compiled}/")
+    process.join()
+    assert process.exitcode == 0, output.read_text()
+    assert_same_bits(workdir, whole_run.workdir, stage)
+    expected = [r for r in logged(whole_run.workdir) if r["stage"] == stage]
+    assert logged(workdir) == expected
+    assert json.loads((workdir / "results.json").read_text())["step"] == expected[-1]["step"]
 
 
 _FULL_DISK = """

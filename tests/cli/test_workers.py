@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from checkpoints import saved
 from command import FEW_PEDESTRIANS, ROOT, TINY, command, environment, overrides
 
+STAGE = "ffsr_pretrain"
 _ENDLESS = """
 import sys
 from rireid_jax.config import base_config
@@ -54,14 +56,13 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_interrupt_of_the_whole_group(tmp_path):
-    """Ctrl-C in a terminal, and many schedulers, signal the workers too."""
-    workdir = tmp_path / "run"
-    process = subprocess.Popen(
+def start(folder: Path) -> subprocess.Popen[str]:
+    """A run that would take days, with a decoding process, which saves every ten steps."""
+    return subprocess.Popen(
         command(
             "--config=configs/ffsr.py",
-            f"--workdir={workdir}",
-            f"--config.data.dir={tmp_path / 'data'}",
+            f"--workdir={folder / 'run'}",
+            f"--config.data.dir={folder / 'data'}",
             *overrides(TINY | FEW_PEDESTRIANS),
             "--config.data.workers=1",
             "--config.stages.ffsr_pretrain.epochs=100000",
@@ -74,10 +75,33 @@ def test_interrupt_of_the_whole_group(tmp_path):
         text=True,
         start_new_session=True,
     )
-    wait_until((workdir / "checkpoints" / "ffsr_pretrain" / "10").exists)
+
+
+def test_a_worker_is_killed_and_then_the_run_interrupted(tmp_path):
+    process = start(tmp_path)
+    wait_until(lambda: bool(saved(tmp_path / "run", STAGE)))
+    (worker,) = (
+        pid
+        for pid in children(process.pid)
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    os.kill(worker, signal.SIGKILL)
+    killed = time.monotonic()
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 60
+    assert process.returncode == 2
+    (line,) = (line for line in stderr.splitlines() if line.startswith("error: "))
+    assert "config.data.workers: a decoding process ended with exit code -9" in line
+    assert "Traceback" not in stderr
+    before = saved(tmp_path / "run", STAGE)
+
+    # Ctrl-C in a terminal, and many schedulers, signal the workers too.
+    process = start(tmp_path)
+    wait_until(lambda: saved(tmp_path / "run", STAGE)[-1] > before[-1])
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0
+    assert f"ffsr_pretrain: resumes at step {before[-1]} of" in stderr
     assert stderr.splitlines()[-1].startswith("ffsr_pretrain: stopped at step ")
     assert "Traceback" not in stderr
     assert "Warning" not in stderr

@@ -201,8 +201,9 @@ def test_nothing_readable_is_no_checkpoint(workdir):
 def test_load_variables(workdir, caplog):
     save(workdir, 1, 2)
     with Checkpoints(workdir, "rife", keep=2) as checkpoints:
-        for step, expected in ((None, 2), (1, 1)):
-            loaded = checkpoints.load_variables(step)
+        latest, variables = checkpoints.load_latest()
+        assert latest == 2
+        for expected, loaded in ((2, variables), (1, checkpoints.load_variables(1))):
             assert set(loaded) == {"params", "batch_stats"}
             for kind in loaded:
                 wanted = getattr(state_at(expected), kind)
@@ -211,12 +212,14 @@ def test_load_variables(workdir, caplog):
         with pytest.raises(UserError, match="rife: found no readable checkpoint of step 7"):
             checkpoints.load_variables(7)
         truncate(workdir, 2)
-        mean = checkpoints.load_variables()["batch_stats"]["extractor"]["bn"]["mean"]
+        latest, variables = checkpoints.load_latest()
+        assert latest == 1
+        mean = variables["batch_stats"]["extractor"]["bn"]["mean"]
         np.testing.assert_array_equal(mean, np.float32([np.pi, 1]))
         assert "rife/2 is damaged and skipped" in caplog.text
         truncate(workdir, 1)
         with pytest.raises(UserError, match="rife: found no readable checkpoint, expected one"):
-            checkpoints.load_variables()
+            checkpoints.load_latest()
         assert checkpoints.steps == [1, 2]  # who only reads removes nothing
 
 
@@ -225,7 +228,7 @@ def test_load_variables_goes_past_a_checkpoint_without_any(workdir):
     save(workdir, 1, 2)
     shutil.rmtree(Path(workdir, "checkpoints", "rife", "2", "variables"))
     with Checkpoints(workdir, "rife") as checkpoints:
-        mean = checkpoints.load_variables()["batch_stats"]["extractor"]["bn"]["mean"]
+        mean = checkpoints.load_latest()[1]["batch_stats"]["extractor"]["bn"]["mean"]
     np.testing.assert_array_equal(mean, np.float32([np.pi, 1]))
 
 
@@ -234,7 +237,7 @@ def test_load_variables_of_a_network_without_batch_norm(workdir):
     with Checkpoints(workdir, "ffsr") as checkpoints:
         checkpoints.save(state, 1)
         checkpoints.wait()
-        assert checkpoints.load_variables()["batch_stats"] == {}
+        assert checkpoints.load_latest()[1]["batch_stats"] == {}
 
 
 def test_load_variables_where_nothing_was_trained(workdir):
@@ -242,7 +245,7 @@ def test_load_variables_where_nothing_was_trained(workdir):
         Checkpoints(workdir, "rife") as checkpoints,
         pytest.raises(UserError, match="train first"),
     ):
-        checkpoints.load_variables()
+        checkpoints.load_latest()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

@@ -339,10 +339,10 @@ class TestStopRequest:
         previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
             with StopRequest() as stop:
-                assert not stop.at(1)
+                assert not stop.now()
                 os.kill(os.getpid(), signal.SIGTERM)
-                assert stop.at(2)
-                assert stop.at(3)
+                assert stop.now()
+                assert stop.now()
                 assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
         finally:
@@ -352,5 +352,5 @@ class TestStopRequest:
         before = signal.getsignal(signal.SIGINT)
         with StopRequest() as stop:
             os.kill(os.getpid(), signal.SIGINT)
-            assert stop.at(1)
+            assert stop.now()
         assert signal.getsignal(signal.SIGINT) is before
