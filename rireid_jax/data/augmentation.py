@@ -67,8 +67,10 @@ class View:
             (top, left), (tall, wide) = self.corner, enlarged_size(self.size)
             y, x = image.height / tall, image.width / wide
             box = (left * x, top * y, (left + width) * x, (top + height) * y)
-        pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
-        return np.ascontiguousarray(pixels[:, ::-1]) if self.flip else pixels
+        seen = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        if self.flip:  # by Pillow, which moves whole pixels and not bytes
+            seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(seen)
 
 
 def draw_view(size: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> View:

@@ -1,4 +1,4 @@
-"""From records to batches: decoding, degradation on the fly, augmentation, order.
+"""From records to batches: in which order, in which processes.
 
 The order of training is Grain's: global batch t is a function of (seed, t) and of nothing else, so
 that a run may stop at any step and go on with another number of processes or workers.
@@ -9,10 +9,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -20,29 +20,13 @@ from absl import flags
 from jaxtyping import UInt8
 from PIL import Image
 
-from rireid_jax.data.augmentation import (
-    Augmentation,
-    View,
-    draw_rectangle,
-    draw_view,
-    happens,
-)
-from rireid_jax.data.degrade import downsample
-from rireid_jax.data.records import Record, decode_image, decode_mask, to_rgb
+from rireid_jax.data.augmentation import Augmentation, View
+from rireid_jax.data.batches import Batch, Draw, EvaluationBatch, Source, TrainingBatch
+from rireid_jax.data.records import Record, decode_image, to_rgb
 from rireid_jax.data.sampler import IdentityBatches
 from rireid_jax.errors import UserError
 
-Batch = dict[str, np.ndarray]
 _READ_AHEAD = 2  # batches, in every worker or in the one thread beside the main one
-
-
-@runtime_checkable
-class Source(Protocol):
-    """Random access to records; picklable where there are worker processes."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Record: ...
 
 
 def train_batches(
@@ -66,7 +50,7 @@ def train_batches(
     Every epoch is a new permutation; batches run across its end. With ``images_per_identity`` there
     are no epochs (``sampler.IdentityBatches``). Process p has the examples p,
     p + P, p + 2P ... of a global batch. Close the generator (``contextlib.closing``) to end its
-    workers. A worker that dies raises ``RuntimeError``.
+    workers.
 
     Args:
       source: records of the split ``train``.
@@ -89,6 +73,7 @@ def train_batches(
     Returns:
       A generator of dictionaries of arrays, b = batch_size / process_count:
         image: uint8 ``[b, H, W, 3]``, the low resolution enlarged bilinearly.
+        native_width: int32 ``[b]``, pixels, of the low resolution before that.
         target: uint8 ``[b, H, W, 3]``, the high resolution; 0 where there is none.
         has_target: float32 ``[b]``, 1 where there is a target.
         mask: uint8 ``[b, H, W]``, 255 on the person; 255 everywhere where no mask is stored.
@@ -98,24 +83,23 @@ def train_batches(
           to see; there only if the augmentation erases.
 
     Raises:
-      UserError: the batch size is no multiple of the processes, there are no records, or too few
-        identities for a batch.
+      UserError: the batch size is no multiple of the processes, there are no records, too few
+        identities for a batch, or a worker has been killed.
     """
     local = _local_batch_size(batch_size, process_count)
     if len(source) == 0:
         raise UserError("train: found no records, expected at least one")
     label_of = None if labels is None else dict(labels)
-    load = _TrainingExample(image_size, augmentation, label_of, targets, resolution_scale)
+    assemble = TrainingBatch(image_size, augmentation, label_of, targets, resolution_scale)
     if images_per_identity:
         pids = [source[index].pid for index in range(len(source))]
         order = IdentityBatches(pids, batch_size, images_per_identity, seed)
         records = grain.MapDataset.range(sys.maxsize).seed(seed).map(_Ordered(source, order))
     else:
         records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
-    examples = records.random_map(load)[process_index::process_count].batch(
-        local, drop_remainder=True
-    )[start_step:]
-    return _batches(examples, workers)
+    drawn = records.random_map(Draw(image_size, augmentation))[process_index::process_count]
+    batches = drawn.batch(local, drop_remainder=True, batch_fn=assemble)[start_step:]
+    return _batches(batches, workers)
 
 
 def evaluation_batches(
@@ -146,12 +130,9 @@ def evaluation_batches(
     """
     local = _local_batch_size(batch_size, process_count)
     padded = -(-len(source) // batch_size) * batch_size
-    examples = (
-        grain.MapDataset.range(padded)
-        .map(_EvaluationExample(source, image_size))[process_index::process_count]
-        .batch(local)
-    )
-    return _batches(examples, workers=0)
+    positions = grain.MapDataset.range(padded)[process_index::process_count]
+    batches = positions.batch(local, batch_fn=EvaluationBatch(source, image_size))
+    return _batches(batches, workers=0)
 
 
 def load_image(
@@ -195,32 +176,51 @@ def _local_batch_size(batch_size: int, process_count: int) -> int:
     return batch_size // process_count
 
 
-def _batches(examples: grain.MapDataset, workers: int) -> Generator[Batch, None, None]:
+def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, None]:
     """Iterates in threads or in worker processes, and ends them with the generator."""
     if workers:
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # Grain hands flags to its workers; notebooks parse none
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-        dataset = examples.to_iter_dataset(options).mp_prefetch(
+        dataset = batches.to_iter_dataset(options).mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READ_AHEAD),
             worker_init_fn=_live_as_long_as_the_parent,
         )
     else:
         # A second thread would only fight the first for the interpreter's lock.
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_READ_AHEAD)
-        dataset = examples.to_iter_dataset(options)
+        dataset = batches.to_iter_dataset(options)
 
     def generate() -> Generator[Batch, None, None]:
         iterator = iter(dataset)
+        started: set[BaseProcess] = set()
         try:
             for batch in iterator:
                 if workers:  # they hand over shared memory, which must be free when they end
                     batch = {name: np.array(array) for name, array in batch.items()}
+                    started |= {p for p in multiprocessing.active_children() if "grain" in p.name}
+                    _refuse_dead(started)
                 yield batch
+        except RuntimeError:
+            _refuse_dead(started)  # is why, or else it is another error
+            raise
         finally:
             iterator.close()
 
     return generate()
+
+
+def _refuse_dead(workers: set[BaseProcess]) -> None:
+    """Raises UserError if a worker has been killed.
+
+    Grain tells as much when the batches that are decoded already are used up, which may take many slow steps.
+    """
+    codes = [worker.exitcode for worker in workers if worker.exitcode]
+    if codes:
+        raise UserError(
+            f"config.data.workers: a decoding process ended with exit code {codes[0]}, expected all to live as long "
+            "as the run; if memory ran out (-9), take fewer; run the same command again to go on"
+        )
 
 
 def _live_as_long_as_the_parent(index: int, count: int) -> None:
@@ -241,35 +241,6 @@ def _live_as_long_as_the_parent(index: int, count: int) -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _arrays(
-    view: Callable[[Image.Image], np.ndarray],
-    size: tuple[int, int],
-    image: Image.Image,
-    target: Image.Image | None,
-    mask: Image.Image | None,
-) -> dict[str, Any]:
-    return {
-        "image": view(image),
-        "target": np.zeros((*size, 3), np.uint8) if target is None else view(target),
-        "has_target": np.float32(target is not None),
-        "mask": np.full(size, 255, np.uint8) if mask is None else view(mask),
-    }
-
-
-def _decode(
-    record: Record, targets: bool = True
-) -> tuple[Image.Image, Image.Image | None, Image.Image | None]:
-    image = decode_image(record.image, record.name)
-    if not targets:
-        return image, None, None
-    target = None
-    if record.target:
-        own = record.target == record.image
-        target = image if own else decode_image(record.target, record.name)
-    mask = decode_mask(record.mask, record.name) if record.mask else None
-    return image, target, mask
-
-
 @dataclass(frozen=True)
 class _Ordered:
     """The record at a position of the training order."""
@@ -279,73 +250,3 @@ class _Ordered:
 
     def __call__(self, position: int) -> Record:
         return self.source[self.order[position]]
-
-
-@dataclass(frozen=True)
-class _TrainingExample:
-    """Turns a record into a training example, at random."""
-
-    image_size: tuple[int, int]
-    augmentation: Augmentation
-    labels: Mapping[int, int] | None
-    targets: bool
-    resolution_scale: float
-
-    def __call__(self, record: Record, rng: np.random.Generator) -> dict[str, Any]:
-        augmentation = self.augmentation
-        image, target, mask = _decode(record, self.targets)
-        resolution = min(1.0, record.resolution * self.resolution_scale)
-        if record.target == record.image:
-            if happens(augmentation.degrade, rng):
-                ratio = rng.uniform(augmentation.min_ratio, 1.0)
-                resolution *= ratio
-                width = max(1, round(image.width * ratio))
-                image = downsample(image, width, augmentation.kernel)
-        elif record.target and happens(augmentation.degrade_targets, rng):
-            original = decode_image(record.target, record.name) if target is None else target
-            whole = image.width / record.resolution  # the width of r = 1
-            width = round(whole * rng.uniform(augmentation.min_ratio, 1.0))
-            width = min(max(1, width), original.width)
-            resolution = min(1.0, width / whole * self.resolution_scale)
-            image = downsample(original, width, augmentation.kernel)
-        view = draw_view(self.image_size, augmentation, rng)
-        example = _arrays(view, self.image_size, image, target, mask) | {
-            "label": np.int32(0 if self.labels is None else self.labels[record.pid]),
-            "resolution": np.float32(resolution),
-        }
-        if augmentation.erase:
-            example["erased"] = draw_rectangle(self.image_size, augmentation.erase, rng)
-        return example
-
-
-@dataclass(frozen=True)
-class _EvaluationExample:
-    """Turns a position in the source into an example, or into padding past the end."""
-
-    source: Source
-    image_size: tuple[int, int]
-
-    def __call__(self, index: int) -> dict[str, Any]:
-        valid = index < len(self.source)
-        if valid:
-            record = self.source[index]
-            arrays = _arrays(View(self.image_size), self.image_size, *_decode(record))
-            if record.target == record.image:
-                arrays["has_target"] = np.float32(0)
-            pid, camid, resolution = record.pid, record.camid, record.resolution
-        else:
-            index, pid, camid, resolution = -1, 0, 0, 0.0
-            arrays = {
-                "image": np.zeros((*self.image_size, 3), np.uint8),
-                "target": np.zeros((*self.image_size, 3), np.uint8),
-                "has_target": np.float32(0),
-                "mask": np.zeros(self.image_size, np.uint8),
-            }
-        return arrays | {
-            "label": np.int32(0),
-            "resolution": np.float32(resolution),
-            "pid": np.int32(pid),
-            "camid": np.int32(camid),
-            "index": np.int32(index),
-            "valid": np.float32(valid),
-        }

@@ -103,10 +103,62 @@ def identity_camera_groups(
     return group[: len(query)], group[len(query) :]
 
 
+class Search:
+    """Query and gallery on the device, in numbers whose distances float32 can tell apart."""
+
+    def __init__(self, query: LabelledFeatures, gallery: LabelledFeatures):
+        """Looks for the numbers.
+
+        Raises:
+            UserError: query and gallery features differ in dimension.
+        """
+        dim = gallery.features.shape[1]
+        if query.features.shape[1] != dim:
+            raise UserError(
+                f"query_features: found dimension {query.features.shape[1]}, "
+                f"expected {dim}, that of gallery_features"
+            )
+        self._query, self._gallery = query, gallery
+        self._centre, self._scale = _centre_and_scale(gallery.features)
+        self._query_groups, self._gallery_groups = identity_camera_groups(query, gallery)
+
+    @property
+    def num_gallery(self) -> int:
+        """Images of the gallery."""
+        return len(self._gallery)
+
+    def queries(self, rows: Int[np.ndarray, " B"]) -> tuple[Float[Array, "B D"], Int[Array, " B"]]:
+        """Features and groups of some queries, the first part of a `Strip`."""
+        features = self._query.features[rows] / self._scale - self._centre
+        return jnp.asarray(features), jnp.asarray(self._query_groups[rows])
+
+    def images(
+        self, columns: Int[np.ndarray, " N"], size: int
+    ) -> tuple[Float[Array, "G D"], Float[Array, " G"], Int[Array, " G"]]:
+        """Features, norms and groups of some gallery images, padded to `size`: the rest of a `Strip`.
+
+        Args:
+            columns: gallery indices.
+            size: a multiple of `GALLERY_MULTIPLE`, at least N.
+        """
+        # Placed chunk by chunk into one buffer, so that the gallery is copied once and not twice.
+        dim = self._gallery.features.shape[1]
+        buffer = jnp.zeros((size, dim), jnp.float32)
+        for start in range(0, len(columns), GALLERY_MULTIPLE):
+            rows = self._gallery.features[columns[start : start + GALLERY_MULTIPLE]]
+            chunk = np.zeros((GALLERY_MULTIPLE, dim), np.float32)
+            chunk[: len(rows)] = rows / self._scale - self._centre
+            buffer = _place(buffer, chunk, np.int32(start))
+        padding = (0, size - len(columns))
+        ranked = np.pad(self._gallery.pids[columns] != JUNK_PID, padding)
+        groups = np.pad(self._gallery_groups[columns], padding, constant_values=-1)
+        return buffer, _squared_norms(buffer, ranked), jnp.asarray(groups)
+
+
 def strips(
     query: LabelledFeatures, gallery: LabelledFeatures, order: Int[np.ndarray, " M"]
 ) -> Iterator[tuple[Int[np.ndarray, " B"], Strip]]:
-    """Cuts a search into blocks of queries that do not depend on each other.
+    """Cuts a search into blocks of queries that do not depend on each other, by the whole gallery.
 
     Take each block's result to the host before asking for the next: JAX dispatches ahead, and the
     strips of all blocks in flight would exist at once.
@@ -123,28 +175,11 @@ def strips(
     Raises:
         UserError: query and gallery features differ in dimension.
     """
-    dim = gallery.features.shape[1]
-    if query.features.shape[1] != dim:
-        raise UserError(
-            f"query_features: found dimension {query.features.shape[1]}, "
-            f"expected {dim}, that of gallery_features"
-        )
+    search = Search(query, gallery)
     if len(order) == 0:
         return
-    centre, scale = _centre_and_scale(gallery.features)
-
-    # Placed chunk by chunk into one buffer, so that the gallery is copied once and not twice.
     num_padded = round_up(len(gallery), GALLERY_MULTIPLE)
-    buffer = jnp.zeros((num_padded, dim), jnp.float32)
-    for start in range(0, len(gallery), GALLERY_MULTIPLE):
-        rows = gallery.features[start : start + GALLERY_MULTIPLE]
-        chunk = np.zeros((GALLERY_MULTIPLE, dim), np.float32)
-        chunk[: len(rows)] = rows / scale - centre
-        buffer = _place(buffer, chunk, np.int32(start))
-    padding = (0, num_padded - len(gallery))
-    norms = _squared_norms(buffer, np.pad(gallery.pids != JUNK_PID, padding))
-    query_groups, gallery_groups = identity_camera_groups(query, gallery)
-    groups = jnp.asarray(np.pad(gallery_groups, padding, constant_values=-1))
+    images = search.images(np.arange(len(gallery)), num_padded)
 
     # As few blocks as the bound allows, all of about the same size, so that little is filled up.
     fitting = max(STRIP_BYTES // (4 * num_padded) // QUERY_MULTIPLE, 1) * QUERY_MULTIPLE
@@ -152,9 +187,7 @@ def strips(
     block = round_up(-(-len(order) // num_blocks), QUERY_MULTIPLE)
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        filled = np.resize(rows, block)
-        queries = jnp.asarray(query.features[filled] / scale - centre)
-        yield rows, Strip(queries, jnp.asarray(query_groups[filled]), buffer, norms, groups)
+        yield rows, Strip(*search.queries(np.resize(rows, block)), *images)
 
 
 @jax.jit
@@ -192,6 +225,8 @@ def _centre_and_scale(
     steps are exact for quantised features, whose ties would otherwise become differences of
     rounding.
     """
+    if len(features) == 0:  # a gallery of nothing but junk, of which nothing was drawn
+        return np.zeros(features.shape[1], np.float32), np.float32(1)
     mean = features.mean(axis=0, dtype=np.float64)
     squares = 0.0
     for start in range(0, len(features), 4096):  # in chunks: float64 copies are large

@@ -5,7 +5,7 @@ match p stands behind the gallery images that precede it, of those that remain f
 
     position(p) = #{j : d[j] < d[p], or d[j] == d[p] and j < p},
 
-so it is counted, strip by strip of `distances`. The position is 0-based, and equal to p's place in
+so it is counted, tile by tile of `distances`. The position is 0-based, and equal to p's place in
 a *stable* argsort of the same distances: ties are broken by gallery index.
 
 Two conventions of the field decide which images remain: those of the query's own identity *and*
@@ -15,6 +15,8 @@ Market-1501's label of distractors, needs no rule: no query bears it, so its ima
 
 import dataclasses
 import functools
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +28,8 @@ from jaxtyping import Array, Bool, Float, Int
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.distances import (
     JUNK_PID,
-    QUERY_MULTIPLE,
     LabelledFeatures,
+    Search,
     Strip,
     distances,
     identity_camera_groups,
@@ -36,13 +38,13 @@ from rireid_jax.evaluation.distances import (
     strips,
 )
 
-# How `match_positions` counts. XLA's CPU backend writes the operand of a long reduction to memory
-# before it reduces; adding column slices first keeps the comparisons in registers. On two cores
-# (1,000 queries, 20,000 images, 24 matches each) sorting the strip took 3.3 s, searchsorted and a
-# histogram 0.36 s, one plain reduction per match 0.12 s, and this 0.06 s, beside 0.05 s for the
-# distances themselves.
-_COLUMN_SLICES = 16
-_MATCHES_AT_ONCE = 4
+# Queries and gallery images of a tile of distances, and the slices and matches that it is counted in.
+# XLA's CPU backend multiplies matrices of this size at 1.7 times the rate of whole strips, and writes
+# the operand of a long reduction to memory before it reduces; adding column slices first keeps the
+# comparisons in registers. benchmarks/notes.md has what was tried.
+_BLOCK, _TILE = 256, 2048
+_COLUMN_SLICES = 64
+_MATCHES_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,60 +111,80 @@ class Matches:
         return np.take_along_axis(candidates, first, axis=1).astype(np.int32)
 
 
-@jax.jit
-def match_positions(
-    strip: Strip, matches: Int[Array, "B P"], counts: Int[Array, " B"]
-) -> Int[Array, "B P"]:
-    """Positions of the first `counts` matches of each query of the block; the rest is arbitrary.
+class Places(NamedTuple):
+    """What is known about P matches of each query of a block while the gallery passes by."""
+
+    distance: Int[Array, "B P"]  # as `_ordered` has it
+    preceding: Int[Array, "B P"]  # images before the match, so far
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def pass_tile(places: Places, tile: Strip, at: Int[Array, "B P"], rounds: Int[Array, ""]) -> Places:
+    """Takes the distances of the matches that lie in a tile, and counts what precedes all matches there.
+
+    It does both, so that a match's distance has the same bits where it is looked up as where it is
+    counted, whatever a backend makes of a matrix product in another program.
 
     Args:
-        strip: the block.
-        matches: gallery indices; P is a multiple of `_MATCHES_AT_ONCE`.
-        counts: number of matches of each query.
+        places: as the tiles before left them; donated.
+        tile: the block's distances to some of the gallery.
+        at: column of the tile where each match lies; below 0 in a tile before, beyond the last in a
+            tile behind.
+        rounds: counts the first `rounds * _MATCHES_AT_ONCE` matches only.
     """
+    distance = _ordered(distances(tile))
+    num_columns = distance.shape[1]
+    here = (at >= 0) & (at < num_columns)
+    looked_up = jnp.take_along_axis(distance, jnp.clip(at, 0, num_columns - 1), axis=1)
+    match_distance = jnp.where(here, looked_up, places.distance)
 
-    def of_rows(rows):
-        distance, matches, counts = rows
-        match_distance = jnp.take_along_axis(distance, matches, axis=1)
+    def count_round(i: Array, preceding: Array) -> Array:
+        start = i * _MATCHES_AT_ONCE
+        bound, column, before = (
+            lax.dynamic_slice_in_dim(array, start, _MATCHES_AT_ONCE, axis=1)
+            for array in (match_distance, at, preceding)
+        )
+        count = before + _count_preceding(distance, bound, column)
+        return lax.dynamic_update_slice_in_dim(preceding, count, start, axis=1)
 
-        def count_chunk(i, positions):
-            start = i * _MATCHES_AT_ONCE
-            at = lax.dynamic_slice_in_dim(matches, start, _MATCHES_AT_ONCE, axis=1)
-            bound = lax.dynamic_slice_in_dim(match_distance, start, _MATCHES_AT_ONCE, axis=1)
-            count = _count_preceding(distance, bound, at)
-            return lax.dynamic_update_slice_in_dim(positions, count, start, axis=1)
+    return Places(match_distance, lax.fori_loop(0, rounds, count_round, places.preceding))
 
-        num_chunks = -(-jnp.max(counts) // _MATCHES_AT_ONCE)
-        return lax.fori_loop(0, num_chunks, count_chunk, jnp.zeros_like(matches))
 
-    # A few rows at a time: they stay in the cache while their matches are counted, and where
-    # queries come in order of their number of matches, rows with few of them take few rounds.
-    by_rows = jax.tree.map(
-        lambda x: x.reshape(-1, QUERY_MULTIPLE, *x.shape[1:]), (distances(strip), matches, counts)
-    )
-    return lax.map(of_rows, by_rows).reshape(matches.shape)
+def _ordered(distance: Float[Array, "*shape"]) -> Int[Array, "*shape"]:
+    """Numbers in the order of the distances, of which there is none between d and d + 1.
+
+    Comparing floats, a backend may take the least ones for 0. (There is no negative 0 among distances.)
+    """
+    bits = lax.bitcast_convert_type(distance, jnp.int32)
+    return bits ^ ((bits >> 31) & jnp.iinfo(jnp.int32).max)
 
 
 def _count_preceding(
-    distance: Float[Array, "B G"], bound: Float[Array, "B C"], at: Int[Array, "B C"]
+    distance: Int[Array, "B T"], bound: Int[Array, "B C"], at: Int[Array, "B C"]
 ) -> Int[Array, "B C"]:
-    """Number of gallery images before each of C matches of distances `bound` and indices `at`."""
-    index = jnp.arange(distance.shape[1], dtype=jnp.int32)
-    bound, at = bound[..., None], at[..., None]
+    """Number of columns before each of C matches of distances `bound` in columns `at`.
+
+    Equal distances precede in the slices before the match's own and not in those behind, so that one
+    comparison does; only in the match's own slice they are looked at one by one.
+    """
+    width = distance.shape[1] // _COLUMN_SLICES
     preceding = jnp.zeros((), jnp.int32)
-    for d, j in zip(
-        jnp.split(distance[:, None], _COLUMN_SLICES, axis=-1),
-        jnp.split(index, _COLUMN_SLICES),
-        strict=True,
-    ):
-        preceding += (d < bound) | ((d == bound) & (j < at))
-    return jnp.sum(preceding, axis=-1)
+    for i, d in enumerate(jnp.split(distance[:, None], _COLUMN_SLICES, axis=-1)):
+        is_before = at[..., None] >= (i + 1) * width
+        preceding += d < bound[..., None] + is_before
+    own = jnp.clip(at[..., None] // width, 0, _COLUMN_SLICES - 1) * width + jnp.arange(width)
+    ties = jnp.take_along_axis(distance[:, None], own, axis=-1) == bound[..., None]
+    ties &= (own < at[..., None]) & (at[..., None] < distance.shape[1])
+    return jnp.sum(preceding, axis=-1, dtype=jnp.int32) + jnp.sum(ties, axis=-1, dtype=jnp.int32)
 
 
 def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
     """Ranks the whole gallery for every query and keeps what the metrics need (R = 1).
 
-    Memory: one copy of the gallery features, and about two strips of `STRIP_BYTES`.
+    Memory: one copy of the gallery features, and a few tiles of `_BLOCK` x `_TILE` distances.
+
+    Raises:
+        UserError: query and gallery features differ in dimension.
     """
     matches = Matches(query, gallery)
     counts = matches.counts
@@ -171,15 +193,9 @@ def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
     average_precision = np.full((1, num_query), np.nan)
     inverse_negative_penalty = np.full((1, num_query), np.nan)
 
-    # Queries with about equally many matches together: rows are counted as long as the longest.
-    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    width = round_up(int(counts.max()), _MATCHES_AT_ONCE)
-    for rows, strip in strips(query, gallery, order):
-        filled = np.resize(rows, len(strip.queries))
-        indices = matches.indices(filled, width)
-        positions = match_positions(strip, indices, counts[filled].astype(np.int32))
-        column, count = np.arange(width), counts[rows, None]
-        ordered = np.where(column < count, np.asarray(positions)[: len(rows)], len(gallery))
+    for rows, positions in _match_positions(Search(query, gallery), matches):
+        column, count = np.arange(positions.shape[1]), counts[rows, None]
+        ordered = np.where(column < count, positions, len(gallery))
         ordered.sort(axis=1)
         precision = np.where(column < count, (column + 1) / (ordered + 1), 0)
         last = np.take_along_axis(ordered, count - 1, axis=1)[:, 0]
@@ -193,6 +209,37 @@ def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
         valid=counts > 0,
         num_gallery=int(np.count_nonzero(gallery.pids != JUNK_PID)),
     )
+
+
+def _match_positions(
+    search: Search, matches: Matches
+) -> Iterator[tuple[Int[np.ndarray, " b"], Int[np.ndarray, "b P"]]]:
+    """Blocks of queries that have matches, with the positions of these; the rest of a row is arbitrary."""
+    # Queries of an identity together, which share their matches, and of identities of like size, as
+    # a block takes as many rounds as its longest row.
+    sizes = matches.sizes[matches.query_identity]
+    order = np.lexsort((matches.query_identity, -sizes))
+    order = order[matches.counts[order] > 0]
+    width = round_up(int(matches.counts.max()), _MATCHES_AT_ONCE)
+    gallery = [
+        search.images(np.arange(start, min(start + _TILE, search.num_gallery)), _TILE)
+        for start in range(0, search.num_gallery, _TILE)
+    ]
+    for start in range(0, len(order), _BLOCK):
+        rows = order[start : start + _BLOCK]
+        filled = np.resize(rows, _BLOCK)
+        queries = search.queries(filled)
+        at = matches.indices(filled, width)
+        own, place = np.unique(at, return_inverse=True)
+        place = place.reshape(at.shape).astype(np.int32)
+        places = Places(*jnp.zeros((2, *at.shape), jnp.int32))
+        for first in range(0, len(own), _TILE):
+            tile = Strip(*queries, *search.images(own[first : first + _TILE], _TILE))
+            places = pass_tile(places, tile, place - first, np.int32(0))
+        rounds = np.int32(-(-matches.counts[rows].max() // _MATCHES_AT_ONCE))
+        for i, images in enumerate(gallery):
+            places = pass_tile(places, Strip(*queries, *images), at - i * _TILE, rounds)
+        yield rows, np.asarray(places.preceding)[: len(rows)]
 
 
 @functools.partial(jax.jit, static_argnames="k")

@@ -63,6 +63,7 @@ def test_shapes_and_dtypes():
     (batch,) = batches(1)
     assert {name: (array.shape, array.dtype.name) for name, array in batch.items()} == {
         "image": ((4, 16, 8, 3), "uint8"),
+        "native_width": ((4,), "int32"),
         "target": ((4, 16, 8, 3), "uint8"),
         "has_target": ((4,), "float32"),
         "mask": ((4, 16, 8), "uint8"),
@@ -150,7 +151,7 @@ def test_a_dead_worker_is_an_error():
         next(iterator)
         (worker,) = multiprocessing.active_children()
         os.kill(worker.pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match="terminated unexpectedly"):
+        with pytest.raises(UserError, match=r"data\.workers: .* ended with exit code -9"):
             list(itertools.islice(iterator, 20))
 
 

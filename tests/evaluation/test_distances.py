@@ -25,7 +25,8 @@ def all_distances(query, gallery):
 
 
 @pytest.mark.parametrize(
-    ("num_query", "num_gallery", "dim"), [(1, 3, 1), (7, 600, 33), (37, 1537, 257)]
+    ("num_query", "num_gallery", "dim"),
+    [(1, 3, 1), (7, 600, 33), (37, 1537, 257), (256, 2048, 256)],
 )
 def test_equal_features_have_bit_equal_distances(num_query, num_gallery, dim):
     rng = np.random.default_rng(dim)

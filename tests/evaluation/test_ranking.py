@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from ranking_oracle import rank_queries
 
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation import distances
+from rireid_jax.evaluation import ranking as ranking_module
 from rireid_jax.evaluation.distances import labelled_features
-from rireid_jax.evaluation.ranking import match_positions, rank_matches, top_matches
+from rireid_jax.evaluation.ranking import rank_matches, top_matches
 
 
 def ranked(queries, gallery, qpids, gpids, qcamids, gcamids):
@@ -82,6 +82,8 @@ def test_ties_are_broken_by_gallery_index():
         (33, 512, 40, 3),
         (90, 513, 200, 2),
         (64, 1500, 300, None),
+        (300, 2049, 7, 2),  # two blocks of queries, and one image in the second tile
+        (40, 5000, 25, 2),
     ],
 )
 def test_equals_a_stable_sort(num_query, num_gallery, num_pids, levels):
@@ -102,11 +104,12 @@ def test_equals_a_stable_sort_with_ties(seed, num_query, num_gallery, levels):
 def test_blocks_do_not_change_the_result(monkeypatch, levels):
     search = random_search(np.random.default_rng(5), 150, 700, 60, levels=levels)
     one_block = ranked(*search)
-    for num_rows in (32, 64):
-        monkeypatch.setattr(distances, "STRIP_BYTES", 4 * 1024 * num_rows)
-        match_positions.clear_cache()
+    for num_rows, num_columns in ((32, 512), (64, 1024)):
+        monkeypatch.setattr(ranking_module, "_BLOCK", num_rows)
+        monkeypatch.setattr(ranking_module, "_TILE", num_columns)
+        ranking_module.pass_tile.clear_cache()
         blocked = ranked(*search)
-        assert match_positions._cache_size() == 1  # one compilation, whatever the block
+        assert ranking_module.pass_tile._cache_size() == 1  # one compilation for all tiles
         np.testing.assert_array_equal(one_block.first_match, blocked.first_match)
         np.testing.assert_array_equal(one_block.average_precision, blocked.average_precision)
         np.testing.assert_array_equal(
