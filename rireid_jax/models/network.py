@@ -148,9 +148,9 @@ def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict
     two systems with the same extractor start from the same extractor.
     """
     # One row of the batch is enough: shapes do not depend on it.
-    image = jnp.zeros((1, *image_size, 3), jnp.float32)
-    variables = jax.jit(network.init)(jax.random.key(seed), image)
-    variables = {kind: variables.get(kind, {}) for kind in ("params", "batch_stats")}
+    image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
+    drawn = network.lazy_init(jax.random.key(seed), image)
+    variables: dict[str, Any] = {kind: drawn.get(kind, {}) for kind in ("params", "batch_stats")}
     if "extractor" in variables["params"]:
         variables["params"]["extractor"] = duplicate_streams(variables["params"]["extractor"])
     return variables

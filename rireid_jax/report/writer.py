@@ -4,13 +4,12 @@ import contextlib
 import json
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.record_writer import directory_check
-from tensorboardX.summary import scalar
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 _FLUSH_SECONDS = 30  # at most, between what is measured and what TensorBoard can see
 
@@ -19,14 +18,14 @@ class MetricsWriter:
     """Appends to `WORKDIR/metrics.jsonl` and `WORKDIR/tensorboard`. A context manager.
 
     Events are written in the caller's thread: tensorboardX's SummaryWriter writes them in one of its own,
-    and waits for ever when that ends on a full disk.
+    and waits for ever when that ends on a full disk. Its modules are imported with the first record: they import
+    PyTorch where it is installed, and the first step need not wait for that.
     """
 
     def __init__(self, workdir: str):
         self._path = epath.Path(workdir) / "metrics.jsonl"
-        folder = str(epath.Path(workdir) / "tensorboard")
-        directory_check(folder)  # creates it
-        self._events = EventsWriter(f"{folder}/events")
+        self._folder = str(epath.Path(workdir) / "tensorboard")
+        self._events: EventsWriter | None = None
         self._flushed = time.monotonic()
 
     def __enter__(self) -> "MetricsWriter":
@@ -35,7 +34,8 @@ class MetricsWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # The error under way says more than one that follows from it.
         with contextlib.suppress(*(() if kind is None else (OSError,))):
-            self._events.close()
+            if self._events is not None:
+                self._events.close()
 
     def write(self, record: dict[str, Any]) -> None:
         """Adds one JSON object; its numbers go to TensorBoard as `STAGE/NAME` at `step`.
@@ -45,6 +45,17 @@ class MetricsWriter:
         """
         with self._path.open("a") as file:
             file.write(json.dumps(jsonable(record)) + "\n")
+        self._write_events(record)
+
+    def _write_events(self, record: dict[str, Any]) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import directory_check
+        from tensorboardX.summary import scalar
+
+        if self._events is None:
+            directory_check(self._folder)  # creates it
+            self._events = EventsWriter(f"{self._folder}/events")
         for name, value in record.items():
             if isinstance(value, float):
                 summary = scalar(f"{record['stage']}/{name}", value)

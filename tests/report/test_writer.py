@@ -115,20 +115,22 @@ def test_full_disk_is_raised_for_metrics(tmp_path):
 def test_full_disk_is_raised_for_events(tmp_path, monkeypatch):
     """And not left to another thread, whose queue would fill up and block."""
     with MetricsWriter(str(tmp_path)) as log:
+        log.write(record("rife", 20, loss=0.5))
         monkeypatch.setattr(RecordWriter, "write", fail)
         with pytest.raises(OSError, match="No space left"):
-            log.write(record("rife", 20, loss=0.5))
+            log.write(record("rife", 40, loss=0.5))
 
 
 @pytest.mark.parametrize(("first", "raised"), [(None, OSError), (KeyError("first"), KeyError)])
 def test_an_error_is_not_hidden_by_what_follows_from_it(tmp_path, monkeypatch, first, raised):
     def train():
         with MetricsWriter(str(tmp_path)) as log:
+            log.write(record("rife", 20, loss=0.5))
             log._events._py_recordio_writer.close()
+            monkeypatch.setattr(RecordWriter, "flush", fail)
             if first:
                 raise first
 
-    monkeypatch.setattr(RecordWriter, "flush", fail)
     with pytest.raises(raised):
         train()
 
