@@ -2,7 +2,7 @@
 
 Every padding is explicit. Where a convolution is a matrix product in disguise (1x1, and kernel equal to
 stride), it is written as one: XLA's CPU gradient of such convolutions is up to four times slower, and on GPU
-and TPU the two are the same.
+and TPU the two are the same. What else is done for CPU's sake is measured in benchmarks/notes.md.
 """
 
 import functools
@@ -24,7 +24,8 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
     """An initialiser that draws normal numbers on the host.
 
     XLA takes longer to compile a hundred random draws than to train the embedded system for a minute, and
-    a host draw is the same on every back-end.
+    a host draw is the same on every back-end. Outside a trace nothing at all is compiled: a program that calls
+    the host back could not be kept for the next start.
 
     Args:
       deviation: the standard deviation as a function of the parameter's shape.
@@ -37,8 +38,10 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
             rng = np.random.default_rng(np.asarray(words))
             return (deviation(shape) * rng.standard_normal(shape)).astype(dtype)
 
-        out = jax.ShapeDtypeStruct(shape, dtype)
-        return jax.pure_callback(draw, out, jax.random.key_data(key))
+        words = jax.random.key_data(key)
+        if not isinstance(words, jax.core.Tracer):
+            return jnp.asarray(draw(words))
+        return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), words)
 
     return initialise
 
@@ -84,21 +87,18 @@ class Conv(nn.Module):
         kernel = kernel.astype(self.dtype)
         x = x.astype(self.dtype)
         if k == 1 and self.padding == 0:
-            y = jnp.einsum("bhwc,cd->bhwd", x[:, ::s, ::s], kernel[0, 0])
+            y = _pixelwise(x[:, ::s, ::s], kernel[0, 0])
         elif k == s and self.padding == 0:
             b, h, w, c = x.shape
             x = x[:, : h // k * k, : w // k * k].reshape(b, h // k, k, w // k, k, c)
-            y = jnp.einsum("bhiwjc,ijcd->bhwd", x, kernel)
+            x = x.swapaxes(2, 3).reshape(b, h // k, w // k, k * k * c)
+            y = _pixelwise(x, kernel.reshape(k * k * c, -1))
         elif _out(x.shape[1], k, s, self.padding) * _out(x.shape[2], k, s, self.padding) <= _FEW:
             y = _conv_by_patches(x, kernel, s, self.padding)
         else:
-            y = jax.lax.conv_general_dilated(
-                x,
-                kernel,
-                window_strides=(s, s),
-                padding=((self.padding, self.padding),) * 2,
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
+            thins_out = self.features < x.shape[-1] and s == 1 and 2 * self.padding == k - 1
+            convolve = _thinning_conv if thins_out else _conv
+            y = convolve(x, kernel, s, self.padding)
         if self.use_bias:
             bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
             y = y + bias.astype(self.dtype)
@@ -107,6 +107,57 @@ class Conv(nn.Module):
 
 def _out(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
+
+
+def _pixelwise(x: Float[Array, "B H W C"], matrix: Float[Array, "C D"]) -> Float[Array, "B H W D"]:
+    """Every pixel times a matrix.
+
+    As a product of two matrices, not of tensors, whose gradient transposes all activations on CPU.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+
+
+def _conv(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B h w D"]:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding),) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _thinning_conv(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B H W D"]:
+    """`_conv` from many channels to few, of stride 1 and as large as its input.
+
+    XLA makes patches of x for the gradient by the kernel. Here they are made of the output's gradient, which has fewer
+    channels: it slides over x, and what comes out is turned round.
+    """
+    return _conv(x, kernel, stride, padding)
+
+
+def _thinning_forward(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _thinning_backward(
+    stride: int, padding: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    (for_x,) = jax.vjp(lambda x: _conv(x, kernel, stride, padding), x)[1](gradient)
+    turned = jnp.zeros_like(kernel.swapaxes(2, 3))
+    (for_turned,) = jax.vjp(lambda k: _conv(gradient, k, stride, padding), turned)[1](x)
+    return for_x, for_turned[::-1, ::-1].swapaxes(2, 3)
+
+
+_thinning_conv.defvjp(_thinning_forward, _thinning_backward)
 
 
 def _conv_by_patches(
@@ -122,7 +173,7 @@ def _conv_by_patches(
         for j in range(k)
     ]
     columns = jnp.concatenate(patches, axis=-1)
-    return jnp.einsum("bhwc,cd->bhwd", columns, kernel.reshape(-1, kernel.shape[-1]))
+    return _pixelwise(columns, kernel.reshape(-1, kernel.shape[-1]))
 
 
 class UpConv(nn.Module):
@@ -142,8 +193,10 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", he_one_pixel, shape, accurate(self.dtype))
         bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
         b, h, w, _ = x.shape
-        y = jnp.einsum("bhwc,ijcd->bhiwjd", x.astype(self.dtype), kernel.astype(self.dtype))
-        return y.reshape(b, h * k, w * k, self.features) + bias.astype(self.dtype)
+        matrix = kernel.astype(self.dtype).transpose(2, 0, 1, 3).reshape(-1, k * k * self.features)
+        y = _pixelwise(x.astype(self.dtype), matrix).reshape(b, h, w, k, k, self.features)
+        y = y.swapaxes(2, 3).reshape(b, h * k, w * k, self.features)
+        return y + bias.astype(self.dtype)
 
 
 class Dense(nn.Module):
@@ -211,13 +264,13 @@ class BatchNorm(nn.Module):
 def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
     """`torch.nn.MaxPool2d(kernel_size=3, stride=2, padding=1)`.
 
-    As a maximum of nine shifted views: its gradient is three times faster on CPU than that of a
-    window reduction. Equal maxima share the gradient; after a ReLU only zeros, which pass none, are equal.
+    As maxima of three columns, then of three rows: the gradient of such maxima is many times faster on CPU than that
+    of a window reduction. Equal maxima share the gradient; after a ReLU only zeros, which pass none, are equal.
     """
     h, w = (_out(size, 3, 2, 1) for size in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    views = [x[:, i : i + 2 * h - 1 : 2, j : j + 2 * w - 1 : 2] for i in range(3) for j in range(3)]
-    return functools.reduce(jnp.maximum, views)
+    x = functools.reduce(jnp.maximum, [x[:, :, j : j + 2 * w - 1 : 2] for j in range(3)])
+    return functools.reduce(jnp.maximum, [x[:, i : i + 2 * h - 1 : 2] for i in range(3)])
 
 
 def global_average_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B C"]:

@@ -59,6 +59,33 @@ def test_convolution_is_the_loop(kernel, stride, padding, size):
     np.testing.assert_allclose(found, expected - params["bias"], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"),
+    [(1, 1, 0), (1, 2, 0), (2, 2, 0), (3, 1, 1), (3, 1, 0), (3, 2, 1), (5, 1, 2), (7, 2, 3)],
+)
+@pytest.mark.parametrize("features", [2, 6])
+@pytest.mark.parametrize("size", [(8, 11), (4, 3)], ids=["large", "small"])
+def test_gradients_of_a_convolution_are_its_adjoints(kernel, stride, padding, features, size):
+    # It is linear in the image and in the kernel: <gradient, direction> is exactly <weights, what the direction adds>.
+    x, direction_of_x = random(2, *size, 4), random(2, *size, 4, seed=1)
+    shape = (kernel, kernel, 4, features)
+    weights_of_layer, direction_of_kernel = random(*shape), random(*shape, seed=1)
+    layer = Conv(features, kernel, stride, padding, use_bias=False, dtype=jnp.float64)
+
+    def conv(x, kernel):
+        return layer.apply({"params": {"kernel": kernel}}, x)
+
+    y, gradients = jax.vjp(conv, x, weights_of_layer)
+    weights = random(*y.shape, seed=2)
+    for_x, for_kernel = gradients(weights)
+    by_x = (weights * convolve(direction_of_x, weights_of_layer, 0, stride, padding)).sum()
+    by_kernel = (weights * convolve(x, direction_of_kernel, 0, stride, padding)).sum()
+    np.testing.assert_allclose((for_x * direction_of_x).sum(), by_x, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(
+        (for_kernel * direction_of_kernel).sum(), by_kernel, rtol=0, atol=1e-11
+    )
+
+
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_up_convolution_writes_a_tile_for_every_pixel(kernel):
     x = random(2, 3, 4, 5)
