@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences golden embedded report benchmarks-page bench-build
+.PHONY: train test lint format clean parity differences golden embedded report benchmarks-page bench bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -43,6 +43,10 @@ report: .venv/dev  ## Trains the rows of the paper's tables; writes runs/ablatio
 
 benchmarks-page: .venv/run  ## Writes docs/benchmarks.md from the code's tables.
 	$(BIN)/python benchmarks/describe.py > docs/benchmarks.md
+
+BENCHMARKS := steps pipeline ranking startup checkpoints
+bench: .venv/dev  ## Measures benchmarks/results.md: speed beside PyTorch's and NumPy's.
+	for name in $(BENCHMARKS); do PYTHONPATH=tests $(BIN)/python benchmarks/$$name.py || exit; done
 
 bench-build: .venv/dev  ## Measures benchmarks/build.md: speed and memory of building data sets.
 	$(BIN)/python benchmarks/build.py > benchmarks/build.md

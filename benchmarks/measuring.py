@@ -1,0 +1,171 @@
+"""What the benchmarks share: timing side by side, the machine's ceilings, and the file of results.
+
+Each benchmark is a command of its own that puts its section into benchmarks/results.json and writes
+benchmarks/results.md anew from all sections.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import torch
+
+RESULTS = Path(__file__).with_name("results.json")
+LOAD = os.getloadavg()[
+    0
+]  # of the last minute; cores that others keep busy make every figure doubtful
+# The order of the page; a name is that of the benchmark's file.
+SECTIONS = ("steps", "pipeline", "ranking", "startup", "checkpoints")
+
+
+def interleaved(
+    functions: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Times functions turn and turn about, so that whatever else the machine does hits all of them alike.
+
+    Args:
+      functions: by name; each returns when its work is done, so what is asynchronous waits for it itself.
+      rounds: timed calls of each.
+      warmup: calls of each before; compilation is in the first.
+
+    Returns:
+      Seconds of each call, by name.
+    """
+    for function in functions.values():
+        for _ in range(warmup):
+            function()
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for turn in range(rounds):
+        # Every other round backwards, so that none always follows the same one.
+        for name in list(functions)[:: 1 if turn % 2 == 0 else -1]:
+            time.sleep(0.01)  # thread pools go on spinning for a while after their last task
+            start = time.perf_counter()
+            functions[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """How many times faster ours is: the median over rounds of the quotient within a round.
+
+    Args:
+      theirs: seconds of each round, as `interleaved` returns them.
+      ours: of the same rounds.
+    """
+    return statistics.median(t / o for t, o in zip(theirs, ours, strict=True))
+
+
+def ceilings() -> dict[str, float]:
+    """The most that this machine does, measured now: of products in FLOP/s, of copies in bytes/s (read and written).
+
+    Keys: "jax matmul", "torch matmul", "jax copy", "torch copy", in float32; on a GPU also the products in bfloat16.
+    """
+    on_gpu = jax.default_backend() != "cpu"
+    n, length = (8192, 2**28) if on_gpu else (2048, 2**25)
+    device = "cuda" if on_gpu else "cpu"
+    product, copy = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+    functions: dict[str, Callable[[], Any]] = {}
+    work: dict[str, float] = {}
+
+    def add_products(name: str, dtype: str) -> None:
+        ours = jnp.ones((n, n), dtype)
+        theirs = torch.ones((n, n), dtype=getattr(torch, dtype), device=device)
+        functions["jax " + name] = lambda: product(ours, ours).block_until_ready()
+        functions["torch " + name] = lambda: finished(theirs @ theirs)
+        work["jax " + name] = work["torch " + name] = 2 * n**3
+
+    add_products("matmul", "float32")
+    if on_gpu:
+        add_products("matmul bfloat16", "bfloat16")
+    ours, theirs = jnp.ones(length), torch.ones(length, device=device)
+    into = torch.empty_like(theirs)
+    functions["jax copy"] = lambda: copy(ours).block_until_ready()
+    functions["torch copy"] = lambda: finished(torch.add(theirs, 1, out=into))
+    work["jax copy"] = work["torch copy"] = 8 * length
+    seconds = interleaved(functions, rounds=7, warmup=2)
+    return {name: work[name] / min(seconds[name]) for name in functions}
+
+
+def finished(result: Any) -> Any:
+    """PyTorch's result, once the device is done with it."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result
+
+
+def machine() -> dict[str, str]:
+    """Device, cores and versions."""
+    device = jax.devices()[0]
+    name = _cpu() if device.platform == "cpu" else device.device_kind
+    packages = ("jax", "jaxlib", "flax", "torch", "numpy")
+    return {
+        "device": f"{name}, {jax.device_count()} device(s), {os.cpu_count()} cores, load {LOAD:.1f} before",
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
+        ),
+        "date": date.today().isoformat(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor()
+
+
+def publish(
+    section: str, title: str, rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()
+) -> None:
+    """Puts a benchmark's rows into results.json, writes results.md, and prints the section.
+
+    Args:
+      section: of `SECTIONS`.
+      title: of the table.
+      rows: of the table; the columns are the first row's keys. Strings stand as they are, numbers with three
+        significant digits.
+      notes: lines below the table: how it was measured, and why what is missed is missed.
+    """
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    command = f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"
+    results[section] = dict(
+        title=title, rows=list(rows), notes=list(notes), command=command, **machine()
+    )
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    pages = [_page(results[name]) for name in SECTIONS if name in results]
+    head = "# Speed, side by side\n\nWritten by `make bench`; the numbers are in results.json.\n"
+    RESULTS.with_suffix(".md").write_text("\n".join([head, *pages]))
+    print(_page(results[section]))
+
+
+def _page(result: Mapping[str, Any]) -> str:
+    columns = list(result["rows"][0])
+    lines = [f"## {result['title']}", "", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in result["rows"]:
+        lines.append(f"| {' | '.join(_cell(row.get(column)) for column in columns)} |")
+    lines += ["", *(f"- {note}" for note in result["notes"])]
+    lines += [
+        f"- `{result['command']}`, {result['date']}: {result['device']}; {result['versions']}."
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        digits = 3 - len(str(int(abs(value)))) if abs(value) >= 1 else 3
+        return f"{value:,.{max(digits, 0)}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,297 @@
+"""Train step and inference beside PyTorch's, from the same weights on the same batch: `make bench`.
+
+On CPU: FFSR, RIFE and both together, at the paper's size and at that of the embedded setting, in float32. On a GPU:
+both together at the paper's size, in bfloat16, with batches of 32, 64 and 256; neither TFDS nor Grain is needed.
+
+PYTHONPATH=tests python benchmarks/steps.py [SYSTEM/SIZE ...]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import measuring
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+from torch import nn
+from torch_reference import losses as their_losses
+from torch_reference import train as their_train
+from torch_reference.ffsr import FFSRPaper
+from torch_reference.rife import JointNetwork, RIFEPaper
+
+from rireid_jax.config import base_config
+from rireid_jax.models.complexity import count_macs
+from rireid_jax.models.network import create_network, infer
+from rireid_jax.models.pixels import normalise
+from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.parallel import AXIS, Parallel
+from rireid_jax.training.state import create_state
+from rireid_jax.training.step import make_train_step
+from rireid_jax.weights import from_state_dict
+
+ON_GPU = jax.default_backend() != "cpu"
+DEVICE = "cuda" if ON_GPU else "cpu"
+STEPS = 10 if ON_GPU else 1  # enqueued before waiting, as in training
+IDENTITIES = 751  # of Market-1501
+SECONDS = 8.0  # of timed rounds for each row
+OBJECTIVES = {
+    "ffsr": their_train.ffsr_objective,
+    "rife": their_train.rife_objective,
+    "joint": their_train.joint_objective,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured: the network of a stage.
+
+    Attributes:
+      system: "ffsr", "rife" or "joint".
+      size: "paper", or "embedded" for the two-core setting.
+      batch: images a step.
+    """
+
+    system: str
+    size: str
+    batch: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}/{self.size}"
+
+    def config(self) -> ConfigDict:
+        config = base_config("vr_market1501" if self.size == "paper" else "pedestrians")
+        config.dtype = "bfloat16" if ON_GPU else "float32"
+        config.batch_size = self.batch
+        stage = config.stages[self.system]
+        # The same optimizer and weights of losses in all stages, as in the paper.
+        stage.optimizer, stage.weight_decay = "sgd", 5e-4
+        stage.sr_weight, stage.super_resolution_rate = min(stage.sr_weight, 1.0), 1.0
+        return config
+
+
+CASES = (
+    [Case("joint", "paper", batch) for batch in (32, 64, 256)]
+    if ON_GPU
+    else [
+        *(Case(system, "paper", 8) for system in OBJECTIVES),
+        *(Case(system, "embedded", 32) for system in OBJECTIVES),
+    ]
+)
+
+
+def random_batch(size: tuple[int, int], count: int) -> dict[str, np.ndarray]:
+    """A batch as the input pipeline makes it, of noise."""
+    rng = np.random.default_rng(0)
+    image, target = rng.integers(0, 256, (2, count, *size, 3), np.uint8)
+    return {
+        "image": image,
+        "target": target,
+        "mask": np.full((count, *size), 255, np.uint8),
+        "has_target": np.ones(count, np.float32),
+        "resolution": rng.uniform(0.1, 1, count).astype(np.float32),
+        "label": rng.integers(0, IDENTITIES, count).astype(np.int32),
+    }
+
+
+def their_batch(batch: Mapping[str, np.ndarray]) -> their_train.Batch:
+    """The same for PyTorch: on the device, normalised, in channels_last."""
+
+    def images(x: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(np.array(normalise(x))).permute(0, 3, 1, 2)
+        return tensor.to(DEVICE, memory_format=torch.channels_last)
+
+    mask = their_losses.gaussian_mask(*batch["image"].shape[1:3])
+    return their_train.Batch(
+        image=images(batch["image"]),
+        target=images(batch["target"]),
+        mask=mask.expand(len(batch["label"]), 1, *mask.shape).to(DEVICE),
+        valid=torch.from_numpy(batch["has_target"] > 0).to(DEVICE),
+        resolution=torch.from_numpy(batch["resolution"]).to(DEVICE),
+        pid=torch.from_numpy(batch["label"]).long().to(DEVICE),
+    )
+
+
+def make_reference(config: ConfigDict) -> JointNetwork:
+    torch.manual_seed(0)
+    model = config.model
+    rife = RIFEPaper(IDENTITIES, tuple(model.stage_sizes), model.width)
+    return JointNetwork(FFSRPaper(model.ffsr_width), rife).to(memory_format=torch.channels_last)
+
+
+def our_training(
+    config: ConfigDict, stage: str, variables: Any, batch: Mapping[str, np.ndarray], kind: str
+) -> Callable[[], float]:
+    """Steps under "pmap" or "shard_map", from a batch in the host's memory. Returns the last one's loss."""
+    parallel = Parallel(kind)
+    network = create_network(config, stage, IDENTITIES, AXIS)
+    optimizer, _ = create_optimizer(config, stage, steps_per_epoch=1000)
+    step = parallel.train_step(make_train_step(config, stage, network, optimizer, AXIS))
+    state = create_state(jax.tree.map(jnp.array, variables), optimizer, config.stages[stage].train)
+    state = parallel.replicate(state)
+
+    def run() -> float:
+        nonlocal state
+        for _ in range(STEPS):
+            state, metrics = step(state, parallel.split_for_training(batch))
+        return float(metrics["loss"])
+
+    return run
+
+
+def their_training(
+    reference: JointNetwork, stage: str, batch: their_train.Batch, *, compiled: bool
+) -> Callable[[], float]:
+    """Steps of `torch_reference`, in bfloat16 on a GPU. Returns the last one's loss."""
+    network = their_part(reference, stage).train()
+    optimizer, _ = their_train.paper_optimizer(network, 0.01, [])
+    forward = torch.compile(network) if compiled else network
+
+    def run() -> float:
+        for _ in range(STEPS):
+            optimizer.zero_grad()
+            with torch.autocast(DEVICE, torch.bfloat16, enabled=ON_GPU):
+                loss = OBJECTIVES[stage](forward, batch)
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    return run
+
+
+def their_part(reference: JointNetwork, stage: str) -> nn.Module:
+    return {"ffsr": reference.ffsr, "rife": reference.rife, "joint": reference}[stage]
+
+
+def our_inference(
+    config: ConfigDict, stage: str, variables: Any, batch: Mapping[str, np.ndarray]
+) -> Callable[[], Any]:
+    """Features, or restored images where there are none, from images in the host's memory."""
+    parallel = Parallel("shard_map")
+    network = create_network(config, stage, IDENTITIES)
+    variables = parallel.replicate(variables)
+
+    def predict(variables: Any, batch: dict[str, jax.Array]) -> jax.Array:
+        outputs = infer(network, variables, normalise(batch["image"]))
+        return outputs.restored if outputs.feature is None else outputs.feature
+
+    step = parallel.evaluation_step(predict)
+
+    def run() -> Any:
+        for _ in range(STEPS):
+            result = step(variables, parallel.split({"image": batch["image"]}))
+        return result.block_until_ready()
+
+    return run
+
+
+def their_inference(
+    reference: JointNetwork, stage: str, batch: their_train.Batch, *, compiled: bool
+) -> Callable[[], Any]:
+    network = their_part(reference, stage).eval()
+    forward = torch.compile(network) if compiled else network
+
+    @torch.inference_mode()
+    def run() -> Any:
+        for _ in range(STEPS):
+            with torch.autocast(DEVICE, torch.bfloat16, enabled=ON_GPU):
+                output = forward(batch.image)
+        return measuring.finished(output)
+
+    return run
+
+
+def rows(case: Case, ceiling: float) -> Iterator[dict[str, Any]]:
+    """The rows of a case: train step, inference."""
+    config, stage = case.config(), case.system
+    size = tuple(config.data.image_size)
+    batch = random_batch(size, case.batch)
+    batch_of_theirs = their_batch(batch)
+    network = create_network(config, stage, IDENTITIES)
+
+    def fresh_reference() -> JointNetwork:
+        return make_reference(config).to(DEVICE)
+
+    arrays = {name: tensor.numpy() for name, tensor in make_reference(config).state_dict().items()}
+    variables = jax.tree.map(np.array, from_state_dict(arrays, network)[0])
+    image = jax.ShapeDtypeStruct((case.batch, *size, 3), jnp.float32)
+    flops = 2 * count_macs(lambda v, x: infer(network, v, x), variables, image)
+
+    training = {
+        kind: our_training(config, stage, variables, batch, kind) for kind in ("pmap", "shard_map")
+    }
+    inference = {"shard_map": our_inference(config, stage, variables, batch)}
+    for name, compiled in (("eager", False), ("compile", True)):
+        training[name] = their_training(
+            fresh_reference(), stage, batch_of_theirs, compiled=compiled
+        )
+        inference[name] = their_inference(
+            fresh_reference(), stage, batch_of_theirs, compiled=compiled
+        )
+    # Backward passes are twice the work of the forward pass, as is usual in counting.
+    for work, functions, count in (("train", training, 3 * flops), ("inference", inference, flops)):
+        yield dict(system=case.system, size=case.size, batch=case.batch, work=work) | measured(
+            functions, count, ceiling
+        )
+
+
+def measured(
+    functions: Mapping[str, Callable[[], Any]], flops: float, ceiling: float
+) -> dict[str, Any]:
+    """The columns of a row that are measured: milliseconds of a step, ratios, FLOPs."""
+    first = {name: function() for name, function in functions.items()}
+    losses = [loss for loss in first.values() if isinstance(loss, float)]
+    # From the same weights on the same batch: else it is not the same work.
+    if not ON_GPU and losses:
+        np.testing.assert_allclose(losses, losses[0], rtol=1e-3)
+    start = time.perf_counter()
+    for function in functions.values():
+        function()
+    rounds = int(np.clip(SECONDS / (time.perf_counter() - start), 5, 50))
+    seconds = measuring.interleaved(functions, rounds, warmup=0)
+    ours = min(
+        seconds.keys() - {"eager", "compile"}, key=lambda name: statistics.median(seconds[name])
+    )
+    median = {name: statistics.median(s) / STEPS for name, s in seconds.items()}
+    return {
+        **{
+            f"{name} ms": 1e3 * median[name] if name in median else None
+            for name in ("pmap", "shard_map", "eager", "compile")
+        },
+        "eager / ours": measuring.ratio(seconds["eager"], seconds[ours]),
+        "compile / ours": measuring.ratio(seconds["compile"], seconds[ours]),
+        "GFLOP": flops / 1e9,
+        "GFLOP/s": flops / 1e9 / median[ours],
+        "of matmul ceiling": f"{flops / median[ours] / ceiling:.0%}",
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", help="SYSTEM/SIZE, such as joint/paper; all by default")
+    wanted = parser.parse_args().cases
+    found = measuring.ceilings()
+    ceiling = found["jax matmul bfloat16" if ON_GPU else "jax matmul"]
+    table = []
+    for case in CASES:
+        if not wanted or case.name in wanted:
+            for row in rows(case, ceiling):
+                print(row, flush=True)
+                table.append(row)
+    measured_ceilings = ", ".join(
+        f"{name} {value / 1e9:.0f} G{'B' if 'copy' in name else 'FLOP'}/s"
+        for name, value in found.items()
+    )
+    measuring.publish(
+        "steps", "Train step and inference", table, [f"Ceilings: {measured_ceilings}."]
+    )
+
+
+if __name__ == "__main__":
+    main()
