@@ -40,7 +40,17 @@ PARTS = (
     "command_line",
     "main",
 )
-TRAINING = ("losses", "adversarial", "optim", "state", "step", "parallel", "checkpoint", "stop", "loop")
+TRAINING = (
+    "losses",
+    "adversarial",
+    "optim",
+    "state",
+    "step",
+    "parallel",
+    "checkpoint",
+    "stop",
+    "loop",
+)
 
 # What tells of devices and processes, and who may use it: parallel.py everything, the others this.
 DEVICES = {

@@ -84,8 +84,8 @@ class Conv(nn.Module):
         k, s = self.kernel, self.stride
         shape = (k, k, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, accurate(self.dtype))
-        kernel = kernel.astype(self.dtype)
-        x = x.astype(self.dtype)
+        kernel = jnp.asarray(kernel, self.dtype)
+        x = jnp.asarray(x, self.dtype)
         if k == 1 and self.padding == 0:
             y = _pixelwise(x[:, ::s, ::s], kernel[0, 0])
         elif k == s and self.padding == 0:
@@ -193,8 +193,9 @@ class UpConv(nn.Module):
         kernel = self.param("kernel", he_one_pixel, shape, accurate(self.dtype))
         bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
         b, h, w, _ = x.shape
-        matrix = kernel.astype(self.dtype).transpose(2, 0, 1, 3).reshape(-1, k * k * self.features)
-        y = _pixelwise(x.astype(self.dtype), matrix).reshape(b, h, w, k, k, self.features)
+        kernel = jnp.asarray(kernel, self.dtype).transpose(2, 0, 1, 3)  # to [in, kH, kW, out]
+        y = _pixelwise(jnp.asarray(x, self.dtype), kernel.reshape(kernel.shape[0], -1))
+        y = y.reshape(b, h, w, k, k, self.features)
         y = y.swapaxes(2, 3).reshape(b, h * k, w * k, self.features)
         return y + bias.astype(self.dtype)
 

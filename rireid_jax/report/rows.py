@@ -32,7 +32,7 @@ _SING = (
 )
 _CSR_GAN = (
     "generators, discriminators, thresholds and weights are those of the authors' code. Missing: its VGG19, whose "
-    "features the re-identification network's own stand in for in two of the losses, the second with a weight of ours; "
+    "features the re-identification network's own stand in for in two of the losses, with weights of ours; "
     "the equations of the publication itself, whose common-human and unique-human losses these two are taken for; "
     "its schedule of 2,100 epochs; and the originals that its re-identification network learns from beside the "
     "restored images"
