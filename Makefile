@@ -36,6 +36,8 @@ embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
 	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md
 
 REPORT_FLAGS ?= --seeds=0,1,2
+# SciPy's own threads get in each other's way in the small problems of the classical systems.
+report: export OMP_NUM_THREADS = 1
 report: .venv/dev  ## Trains the rows of the paper's tables; writes runs/ablation-pedestrians/report, docs/reproduction.md.
 	$(BIN)/python -m rireid_jax.main --mode report --config configs/ablation.py \
 		--workdir runs/ablation-pedestrians $(REPORT_FLAGS)

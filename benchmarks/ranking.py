@@ -166,7 +166,7 @@ def main() -> None:
         rows,
         [
             f"Features of {DIM} dimensions. Seconds of NumPy are scaled to all queries from {counts} of them, drawn at "
-            f"random, and `with a list` from {LITERAL_QUERIES}; Rank-1 and mAP of both agree with ours on these.",
+            f"random, and `with a list` from {LITERAL_QUERIES}; Rank-1 and mAP of NumPy's agree with ours on these.",
             "NumPy has the whole matrix of distances and an argsort of it (float32 and int64: 11.5 GB at the size of "
             "MSMT17); `with a list` computes precisions by a list comprehension over the gallery, as the field's "
             "libraries do.",

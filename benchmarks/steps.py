@@ -3,11 +3,16 @@
 On CPU: FFSR, RIFE and both together, at the paper's size and at that of the embedded setting, in float32. On a GPU:
 both together at the paper's size, in bfloat16, with batches of 32, 64 and 256; neither TFDS nor Grain is needed.
 
+Bound to one core (`taskset -c 0`) it measures CPU time, without `torch.compile`. On a machine that others share only
+that is a comparison: PyTorch's threads spin while they wait for each other, and lose more than XLA's.
+
 PYTHONPATH=tests python benchmarks/steps.py [SYSTEM/SIZE ...]
 """
 
 import argparse
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,8 +43,14 @@ from rireid_jax.weights import from_state_dict
 ON_GPU = jax.default_backend() != "cpu"
 DEVICE = "cuda" if ON_GPU else "cpu"
 STEPS = 10 if ON_GPU else 1  # enqueued before waiting, as in training
+ONE_CORE = not ON_GPU and len(os.sched_getaffinity(0)) == 1
+CLOCK = time.process_time if ONE_CORE else time.perf_counter
+NOT_COMPILED = (
+    "rife/paper",
+)  # by torch.compile: it takes a minute, and the joint network holds it
 IDENTITIES = 751  # of Market-1501
 SECONDS = 8.0  # of timed rounds for each row
+THEIRS = ("eager", "compile")
 OBJECTIVES = {
     "ffsr": their_train.ffsr_objective,
     "rife": their_train.rife_objective,
@@ -104,7 +115,7 @@ def their_batch(batch: Mapping[str, np.ndarray]) -> their_train.Batch:
     """The same for PyTorch: on the device, normalised, in channels_last."""
 
     def images(x: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.array(normalise(x))).permute(0, 3, 1, 2)
+        tensor = torch.from_numpy(np.array(normalise(jnp.asarray(x)))).permute(0, 3, 1, 2)
         return tensor.to(DEVICE, memory_format=torch.channels_last)
 
     mask = their_losses.gaussian_mask(*batch["image"].shape[1:3])
@@ -223,11 +234,11 @@ def rows(case: Case, ceiling: float) -> Iterator[dict[str, Any]]:
     image = jax.ShapeDtypeStruct((case.batch, *size, 3), jnp.float32)
     flops = 2 * count_macs(lambda v, x: infer(network, v, x), variables, image)
 
-    training = {
-        kind: our_training(config, stage, variables, batch, kind) for kind in ("pmap", "shard_map")
-    }
+    kinds = ("shard_map",) if ONE_CORE else ("pmap", "shard_map")
+    training = {kind: our_training(config, stage, variables, batch, kind) for kind in kinds}
     inference = {"shard_map": our_inference(config, stage, variables, batch)}
-    for name, compiled in (("eager", False), ("compile", True)):
+    for name in THEIRS[:1] if ONE_CORE or case.name in NOT_COMPILED else THEIRS:
+        compiled = name == "compile"
         training[name] = their_training(
             fresh_reference(), stage, batch_of_theirs, compiled=compiled
         )
@@ -254,18 +265,19 @@ def measured(
     for function in functions.values():
         function()
     rounds = int(np.clip(SECONDS / (time.perf_counter() - start), 5, 50))
-    seconds = measuring.interleaved(functions, rounds, warmup=0)
-    ours = min(
-        seconds.keys() - {"eager", "compile"}, key=lambda name: statistics.median(seconds[name])
-    )
+    seconds = measuring.interleaved(functions, rounds, warmup=0, clock=CLOCK)
     median = {name: statistics.median(s) / STEPS for name, s in seconds.items()}
+    ours = min(median.keys() - set(THEIRS), key=lambda name: median[name])
+    ratios = {
+        f"{name} / ours": measuring.ratio(seconds[name], seconds[ours]) if name in seconds else None
+        for name in THEIRS
+    }
     return {
         **{
             f"{name} ms": 1e3 * median[name] if name in median else None
-            for name in ("pmap", "shard_map", "eager", "compile")
+            for name in ("pmap", "shard_map", *THEIRS)
         },
-        "eager / ours": measuring.ratio(seconds["eager"], seconds[ours]),
-        "compile / ours": measuring.ratio(seconds["compile"], seconds[ours]),
+        **ratios,
         "GFLOP": flops / 1e9,
         "GFLOP/s": flops / 1e9 / median[ours],
         "of matmul ceiling": f"{flops / median[ours] / ceiling:.0%}",
@@ -276,20 +288,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", help="SYSTEM/SIZE, such as joint/paper; all by default")
     wanted = parser.parse_args().cases
-    found = measuring.ceilings()
+    found = measuring.ceilings(CLOCK)
     ceiling = found["jax matmul bfloat16" if ON_GPU else "jax matmul"]
     table = []
     for case in CASES:
         if not wanted or case.name in wanted:
             for row in rows(case, ceiling):
-                print(row, flush=True)
+                print(row, file=sys.stderr, flush=True)
                 table.append(row)
     measured_ceilings = ", ".join(
         f"{name} {value / 1e9:.0f} G{'B' if 'copy' in name else 'FLOP'}/s"
         for name, value in found.items()
     )
+    clock = "CPU time of one core (`taskset -c 0`)" if ONE_CORE else "Wall time"
     measuring.publish(
-        "steps", "Train step and inference", table, [f"Ceilings: {measured_ceilings}."]
+        "steps on one core" if ONE_CORE else "steps",
+        f"Train step and inference{', on one core' if ONE_CORE else ''}",
+        table,
+        [
+            f"{clock}, median of 5 rounds or more, one step of each in turn. `eager` and `compile` are PyTorch's, in "
+            "channels_last; all start from the same weights, and the first losses agree.",
+            "GFLOP: two a multiply-accumulate of the network; a train step counts three passes, whatever is computed.",
+            f"Ceilings: {measured_ceilings}.",
+        ],
     )
 
 
