@@ -110,6 +110,8 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
             add(end, "joint", **learning, init=both)
 
     stages.sing.sr_of_low = True
+    # SRCNN learns at 1e-4 (Dong et al. 2014): without a skip to hold it, at FFSR's rate it diverges within 20 steps.
+    stages.sing.super_resolution_rate = 1e-4 / stages.sing.learning_rate
 
     gan = {"super_resolution": "csr_gan", "mask": "none", "super_resolution_rate": 1.0}
     rate = {"optimizer": "adam", "learning_rate": adversarial_rate}
