@@ -63,7 +63,10 @@ CONFIG = "--config=configs/joint.py"
         ([CONFIG, "--config.momentum=1"], "expected --config.optim.momentum"),
         ([CONFIG, "--config.epochs=1"], ".epochs or --config.stages."),
         ([CONFIG, "--config.zzz=1"], "expected a field of config: baseline, batch_size, "),
-        ([CONFIG, "--config.optim.zzz=1"], "a field of config.optim: adversarial_rate, decay_factor, momentum"),
+        (
+            [CONFIG, "--config.optim.zzz=1"],
+            "a field of config.optim: adversarial_rate, decay_factor, momentum",
+        ),
         ([CONFIG, "--config.seed.zzz=1"], "--config.seed.zzz: found an unknown field"),
         ([CONFIG, "--config.zzz=1", "--config.yyy=2"], "--config.yyy: found an unknown field"),
         # Wrong types.
