@@ -22,9 +22,8 @@ import jax.numpy as jnp
 import torch
 
 RESULTS = Path(__file__).with_name("results.json")
-LOAD = os.getloadavg()[
-    0
-]  # of the last minute; cores that others keep busy make every figure doubtful
+# Of the last minute; cores that others keep busy make every figure doubtful.
+LOAD = os.getloadavg()[0]
 # The order of the page.
 SECTIONS = ("steps", "steps on one core", "pipeline", "ranking", "startup", "checkpoints")
 

@@ -4,6 +4,7 @@ State is replicated, batches are split along their first axis. Both ways of trai
 run the same per-device step and give the same numbers.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -137,6 +138,7 @@ class Parallel:
         return self.split(batch)
 
 
+@functools.cache  # to ask XLA is to compile a program, and every Extractor has a Parallel
 def _compiler_options() -> dict[str, str] | None:
     """What XLA is told on CPU: products and sums by YNNPACK, as is its default in jaxlib 0.10, but not convolutions.
 
