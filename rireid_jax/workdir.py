@@ -128,9 +128,13 @@ def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
 
 @processes.by_first
 def read_data(workdir: str) -> dict[str, str]:
-    """Protocol hash by data set, as `claim_data` wrote them; empty where it did not."""
+    """Protocol hash by data set, as `claim_data` wrote them; empty where it did not.
+
+    Raises:
+      UserError: they cannot be read.
+    """
     path = epath.Path(workdir) / "data.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return _read_json(path, "what the run trains on") if path.exists() else {}
 
 
 def split_folder(workdir: str, split: int) -> str:
@@ -155,10 +159,7 @@ def read_config(workdir: str) -> ConfigDict:
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir}: found no config.json, expected the work directory of a run")
-    try:
-        return ConfigDict(_tuples(json.loads(path.read_text())))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: found no JSON ({error}), expected a run's config") from error
+    return ConfigDict(_tuples(_read_json(path, "a run's config")))
 
 
 @processes.by_first
@@ -171,11 +172,22 @@ def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        results = json.loads(path.read_text())
-    except json.JSONDecodeError:
+        results = _read_json(path, "a run's results")
+    except UserError:
         return None
     ours = jsonable(config.to_dict())
-    return None if any(_differences(ours, results["config"], _IDLE_FIELDS)) else results
+    return None if any(_differences(ours, results.get("config"), _IDLE_FIELDS)) else results
+
+
+def _read_json(path: epath.Path, expected: str) -> dict[str, Any]:
+    """An object of a JSON file; UserError, with what was expected, where there is none in it."""
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text at all
+        raise UserError(f"{path}: found no JSON ({error}), expected {expected}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: found {type(value).__name__}, expected {expected}")
+    return value
 
 
 def _tuples(value: Any) -> Any:

@@ -8,7 +8,7 @@ from command import error_line, run
 
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
-from rireid_jax.workdir import claim, claim_data, read_config, read_data
+from rireid_jax.workdir import claim, claim_data, read_config, read_data, read_results
 
 
 def config():
@@ -110,10 +110,18 @@ def test_no_run(tmp_path):
         read_config(str(tmp_path))
 
 
-def test_damaged_config(tmp_path):
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config\.json: found no JSON .*, expected a run's config"):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(b"", "no JSON"), (b"{", "no JSON"), (b"\xff", "no JSON"), (b"[]", "list")],
+)
+def test_damaged_files(tmp_path, content, found):
+    for name in ("config.json", "data.json", "results.json"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"config\.json: found {found}.*, expected a run's config"):
         read_config(str(tmp_path))
+    with pytest.raises(UserError, match=rf"data\.json: found {found}.*, expected what the run"):
+        read_data(str(tmp_path))
+    assert read_results(str(tmp_path), config()) is None
 
 
 def test_data_of_a_folder(tmp_path):
