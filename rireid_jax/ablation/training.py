@@ -44,12 +44,12 @@ def row_folder(workdir: str, row: str, seed: int) -> str:
 
 
 def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
-    """The config of a row trained with a seed."""
+    """The config of a row trained with a seed, with its own stages alone: no row depends on those of another."""
     own = config.copy_and_resolve_references()
     own.seed = seed
     own.baseline = ""
-    if ROWS[row].stage:
-        own.run = stages_to(own, ROWS[row].stage)
+    own.run = stages_to(own, ROWS[row].stage) if ROWS[row].stage else ()
+    own.stages = ConfigDict({stage: own.stages[stage] for stage in own.run})
     return own
 
 
@@ -91,7 +91,10 @@ def check_folders(config: ConfigDict, workdir: str) -> None:
       UserError: names the folder and the fields that differ.
     """
     for row, seed, folder in _trained(workdir):
-        claim(folder, _as_trained(config, row, seed, folder))
+        try:
+            claim(folder, _as_trained(config, row, seed, folder))
+        except UserError as error:
+            raise UserError(f"{error}; without that folder the row is trained anew") from error
 
 
 def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:

@@ -34,7 +34,7 @@ from rireid_jax.ablation.training import (
     seeds_of,
     train_row,
 )
-from rireid_jax.config import base_config
+from rireid_jax.config import base_config, validate
 from rireid_jax.division import build_dataset
 from rireid_jax.errors import UserError
 from rireid_jax.report.rows import CLASSICAL, ROWS
@@ -160,7 +160,9 @@ def test_page_and_figures(reported):
 def test_another_config_is_refused_before_anything_is_trained(reported):
     config = tiny_config(reported.folder, **{"stages.baseline.epochs": 2})
     before = contents(reported.workdir)
-    with pytest.raises(UserError, match=r"resnet50.seed0: belongs to another config.*epochs is 2"):
+    with pytest.raises(
+        UserError, match=r"resnet50.seed0: belongs to another config.*epochs is 2.*trained anew"
+    ):
         report(config, str(reported.workdir), ("se_resnet50",), (0,))
     after = contents(reported.workdir)
     assert before.keys() == after.keys()
@@ -173,8 +175,11 @@ def test_results_of_another_config_are_not_read(reported):
     config.eval.bins = (0.0, 1.0)  # of results, not of training
     check_folders(config, str(reported.workdir))
     assert read_rows(config, str(reported.workdir)) == {}
-    config.init.backbone = "elsewhere.pth"  # SE-ResNet50's file may come with another command
+    config.stages.rife.epochs += 1  # of another row
     config.eval.bins = tiny_config(reported.folder).eval.bins
+    check_folders(config, str(reported.workdir))
+    assert read_rows(config, str(reported.workdir)).keys() == {"resnet50", "se_resnet50"}
+    config.init.backbone = "elsewhere.pth"  # SE-ResNet50's file may come with another command
     assert read_rows(config, str(reported.workdir)).keys() == {"se_resnet50"}
 
 
@@ -205,7 +210,15 @@ def test_rows_with_divisions():
     assert {part.config.seed for part in parts} == {7}
     assert parts[0].config.run == get_config("ffsr,mlr_viper").run
     assert row_folder("w", "ffsr", 7) == "w/ffsr/seed7"
-    assert row_config(config, "ffsr", 7).stages == config.stages
+
+
+def test_a_row_has_its_own_stages_alone():
+    config = get_config("mlr_viper")
+    own = row_config(config, "ffsr", 7)
+    assert own.run == get_config("ffsr,mlr_viper").run
+    assert dict(own.stages) == {stage: config.stages[stage] for stage in own.run}
+    assert row_config(config, "judea", 7).run == ()
+    validate(own)
 
 
 def test_seeds():
