@@ -129,20 +129,3 @@ def filters() -> Float[np.ndarray, "21 49 49"]:
     stack = np.stack(bank)
     stack -= stack.mean((1, 2), keepdims=True)
     return stack / np.abs(stack).sum((1, 2), keepdims=True)
-
-
-def principal_components(
-    features: Float[np.ndarray, "N D"], dim: int
-) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, "D d"]]:
-    """Mean and the `dim` leading principal directions, fewer where the features have fewer.
-
-    Raises:
-        UserError: all features are alike.
-    """
-    mean = features.mean(0, dtype=np.float64)
-    triangle = np.linalg.qr(features - mean, mode="r")  # has the same directions, and few rows
-    _, deviation, directions = np.linalg.svd(triangle, full_matrices=False)
-    rank = int(np.sum(deviation > 1e-6 * deviation[0])) if deviation[0] > 0 else 0
-    if not rank:
-        raise UserError("images: found all alike, expected different ones to learn from")
-    return mean, directions[: min(dim, rank)].T

@@ -22,8 +22,9 @@ import scipy.linalg
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial.distance import cdist
 
-from rireid_jax.classical.features import elf, principal_components
+from rireid_jax.classical.features import elf
 from rireid_jax.classical.images import LabelledImages, low_threshold, shrink
+from rireid_jax.classical.subspaces import principal_components, scatter
 from rireid_jax.errors import UserError
 
 PARTIAL = (
@@ -95,18 +96,6 @@ class Judea:
     def _reduced(self, images: np.ndarray) -> list[np.ndarray]:
         pairs = zip(self._describe(images), self._bases, strict=True)
         return [(features - mean) @ basis for features, (mean, basis) in pairs]
-
-
-def scatter(
-    features: Float[np.ndarray, "N D"], pids: Int[np.ndarray, " N"]
-) -> tuple[Float[np.ndarray, "D D"], Float[np.ndarray, "D D"], Float[np.ndarray, "C D"]]:
-    """Equations 1 and 2 at one scale: within-class scatter, between-class scatter, and class means."""
-    identity, counts = np.unique(pids, return_inverse=True, return_counts=True)[1:]
-    member = np.eye(len(counts))[identity]
-    means = member.T @ features / counts[:, None]
-    within = features - means[identity]
-    between = (means - features.mean(0)) * np.sqrt(counts / len(features))[:, None]
-    return within.T @ within / len(features), between.T @ between, means
 
 
 def joint_projections(

@@ -7,8 +7,9 @@ of two images of one person (feasible) differ from those of two persons (infeasi
 a vector of few parameters, and a surface in the space of these parameters separates both kinds. The
 equations and their numbers are ours:
 
-(1)  d(t) = |x_t(q) - x_t(g)|,  t in [0, 1] from the least to the greatest resolution, x_t the
-     features of an image shown at that resolution, or at its own where that is lower
+(1)  d(t) = |W_t^T (x_t(q) - x_t(g))|,  t in [0, 1] from the least to the greatest resolution, x_t the
+     features of an image shown at that resolution, or at its own where that is lower, and W_t their
+     Fisher discriminant directions: without, images before the same camera are nearest
 (2)  p = argmin_p sum_k (d(t_k) - sum_j p_j t_k^j)^2,  the parameters of the function
 (3)  f(p) = theta^T phi(p) = 0,  the surface; phi has all monomials of (standardised) p to degree 2
 (4)  min_theta sum_i weight_i log(1 + exp(-y_i theta^T phi(p_i))) + ridge/2 |theta|^2,
@@ -26,13 +27,14 @@ from scipy.special import expit
 
 from rireid_jax.classical.features import elf
 from rireid_jax.classical.images import LabelledImages, at_resolution, low_threshold
+from rireid_jax.classical.subspaces import discriminant_components
 from rireid_jax.errors import UserError
 
 PARTIAL = (
     "SDF: only the abstract was at hand. From it: scale-distance functions of image pairs, "
     "their representation by parameter vectors, a surface learned to separate feasible from "
-    "infeasible ones, and ranking by it. Ours: the distance (Euclidean on ELF, with no learned "
-    "metric), which scales are sampled and that both images are shown at each, the family of "
+    "infeasible ones, and ranking by it. Ours: the distance (Euclidean between Fisher "
+    "discriminant components of ELF), which scales are sampled and that both images are shown at each, the family of "
     "functions (polynomials, fitted by least squares), the kind of surface (a quadric) and its "
     "loss (logistic, balanced, with a ridge), and how many infeasible pairs are drawn."
 )
@@ -46,6 +48,9 @@ class Sdf:
         degree: of the polynomials of equation 2.
         negatives: infeasible pairs drawn for each feasible one.
         ridge: of equation 4.
+        components: dimension of the discriminant subspaces, below the number of identities.
+        pca_dim: dimension to which the features are reduced before.
+        metric_ridge: of `discriminant_components`.
         seed: of the drawing.
     """
 
@@ -55,12 +60,17 @@ class Sdf:
         degree: int = 2,
         negatives: int = 20,
         ridge: float = 1e-3,
+        components: int = 100,
+        pca_dim: int = 200,
+        metric_ridge: float = 0.1,
         seed: int = 0,
     ):
         self._times = np.linspace(0, 1, scales)
         # Equation 2 is linear in d: p = d times this.
         self._fit_function = np.linalg.pinv(np.vander(self._times, degree + 1, increasing=True)).T
         self._negatives, self._ridge, self._seed = negatives, ridge, seed
+        self._components, self._pca_dim = components, pca_dim
+        self._metric_ridge = metric_ridge
 
     def fit(self, train: LabelledImages) -> "Sdf":
         """Learns the surface from pairs of a low- and a high-resolution image of different cameras.
@@ -74,8 +84,14 @@ class Sdf:
         resolutions = train.resolutions
         self._resolutions = resolutions.min() + self._times * np.ptp(resolutions)
         distances = np.empty((len(same), len(self._times)))
+        self._directions = []
         for k, target in enumerate(self._resolutions):
-            features = _describe(train, float(target))
+            described = _describe(train, float(target))
+            directions = discriminant_components(
+                described, train.pids, self._pca_dim, self._components, self._metric_ridge
+            )[1]
+            self._directions.append(directions)
+            features = described @ directions
             for part in np.array_split(np.arange(len(same)), 1 + len(same) // 4096):
                 difference = features[low[part]] - features[high[part]]
                 distances[part, k] = np.linalg.norm(difference, axis=1)
@@ -87,8 +103,10 @@ class Sdf:
     def distances(self, query: LabelledImages, gallery: LabelledImages) -> Float[np.ndarray, "Q G"]:
         """-f of equation 3 for every pair; may be negative, only its order means something."""
         parameters = np.zeros((len(query), len(gallery), self._fit_function.shape[1]))
-        for target, share in zip(self._resolutions, self._fit_function, strict=True):
-            distances = cdist(_describe(query, float(target)), _describe(gallery, float(target)))
+        scales = zip(self._resolutions, self._directions, self._fit_function, strict=True)
+        for target, directions, share in scales:
+            features = [_describe(i, float(target)) @ directions for i in (query, gallery)]
+            distances = cdist(*features)
             parameters += distances[..., None] * share
         return np.stack([-self._monomials(row) @ self.theta for row in parameters])
 

@@ -30,8 +30,9 @@ from rireid_jax.classical.dictionaries import (
     update_dictionaries,
     update_mappings,
 )
-from rireid_jax.classical.features import elf, principal_components
+from rireid_jax.classical.features import elf
 from rireid_jax.classical.images import LabelledImages, at_resolution, low_threshold
+from rireid_jax.classical.subspaces import principal_components
 from rireid_jax.errors import UserError
 
 PARTIAL = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from rireid_jax.classical.features import elf, filters, principal_components
+from rireid_jax.classical.features import elf, filters
 from rireid_jax.errors import UserError
 
 
@@ -80,15 +80,3 @@ def test_more_cells_than_pixels_are_refused():
         UserError, match=r"^images: found 4 x 9 pixels, expected at least \(6, 1\)$"
     ):
         elf(np.zeros((1, 4, 9, 3), np.uint8))
-
-
-@pytest.mark.parametrize("count", [5, 40])
-def test_principal_components(count):
-    features = np.random.default_rng(0).normal(size=(count, 12)) * np.arange(1, 13)
-    mean, basis = principal_components(features, 3)
-    np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=1e-12)
-    values = np.linalg.eigvalsh(np.cov(features.T, bias=True))[::-1]
-    np.testing.assert_allclose(((features - mean) @ basis).var(0), values[:3])
-    assert principal_components(features, 100)[1].shape[1] == min(12, count - 1)
-    with pytest.raises(UserError, match="found all alike"):
-        principal_components(np.ones((4, 3)), 2)

@@ -9,12 +9,31 @@ from rireid_jax.classical.images import at_resolution
 from rireid_jax.classical.sdf import Sdf, learn_surface
 
 
-def literal_parameters(query, gallery, resolutions, degree):
+def literal_directions(images, target):
+    """W_t of equation 1: Fisher's, within the span of the images."""
+    features = elf(at_resolution(images.images, images.resolutions, target))
+    features = features.reshape(len(images), -1).astype(float)
+    centred = features - features.mean(0)
+    span = np.linalg.svd(centred, full_matrices=False)[2][: len(images) - 1]
+    reduced = centred @ span.T
+    within = between = np.zeros((len(span),) * 2)
+    for pid in np.unique(images.pids):
+        own = reduced[images.pids == pid]
+        between = between + len(own) * np.outer(own.mean(0), own.mean(0)) / len(images)
+        for row in own - own.mean(0):
+            within = within + np.outer(row, row) / len(images)
+    cost = within + 0.1 * np.trace(within + between) / len(span) * np.eye(len(span))
+    values, vectors = np.linalg.eig(np.linalg.solve(cost, between))
+    leading = vectors[:, np.argsort(-values.real)[: len(np.unique(images.pids)) - 1]].real
+    return span.T @ (leading / np.sqrt(np.sum(leading * (cost @ leading), 0)))
+
+
+def literal_parameters(query, gallery, resolutions, directions, degree):
     """Equations 1 and 2 for one pair of images."""
     curve = []
-    for target in resolutions:
+    for target, along in zip(resolutions, directions, strict=True):
         shown = [at_resolution(i.images, i.resolutions, target) for i in (query, gallery)]
-        first, second = (elf(images).ravel().astype(float) for images in shown)
+        first, second = (elf(images).ravel().astype(float) @ along for images in shown)
         curve.append(np.sqrt(np.sum((first - second) ** 2)))
     times = (resolutions - resolutions[0]) / (resolutions[-1] - resolutions[0])
     return np.polyfit(times, curve, degree)[::-1]
@@ -42,10 +61,11 @@ def test_the_system_is_its_equations(train):
     system = Sdf(scales=4, negatives=10**6, ridge=1e-2).fit(few)
     low, high = np.flatnonzero(few.resolutions < 1), np.flatnonzero(few.resolutions == 1)
     resolutions = np.linspace(1 / 4, 1, 4)
+    directions = [literal_directions(few, target) for target in resolutions]
     pairs = [(i, j) for i in low for j in high]
     parameters = np.array(
         [
-            literal_parameters(few[np.array([i])], few[np.array([j])], resolutions, 2)
+            literal_parameters(few[np.array([i])], few[np.array([j])], resolutions, directions, 2)
             for i, j in pairs
         ]
     )
