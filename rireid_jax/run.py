@@ -4,7 +4,6 @@ import logging
 import time
 from typing import Any
 
-import jax
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -13,7 +12,7 @@ from rireid_jax.data.builders import Built
 from rireid_jax.division import build_dataset, is_trained, run_division
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.network import create_network
+from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.report.results import results_text, write_results
 from rireid_jax.report.tables import aligned
 from rireid_jax.splits import average, split_configs
@@ -157,9 +156,8 @@ def _complexity(config: ConfigDict, num_classes: int) -> str:
     rows = [["stage", "network", "parameters", f"GMACs at {height}x{width}"]]
     for stage in config.run:
         network = create_network(config, stage, num_classes)
-        image = image_like(height, width)
-        variables = jax.eval_shape(network.init, jax.random.key(0), image)
-        macs = count_macs(network.apply, variables, image)
+        variables = variable_shapes(network)
+        macs = count_macs(network.apply, variables, image_like(height, width))
         spec = config.stages[stage]
         name = " + ".join(m for m in (spec.super_resolution, spec.extractor) if m != "none")
         parameters = count_parameters(variables["params"])

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import flax.linen as nn
-import jax
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -23,7 +22,7 @@ from rireid_jax.config import base_config, recipe_title, validate
 from rireid_jax.data.builders import Built
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.network import create_network
+from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.report.claims import judge
 from rireid_jax.report.comparison import Complexity, Data, System, csv_text, markdown, table_records
 from rireid_jax.report.page import page
@@ -177,7 +176,6 @@ def _complexities(
 
 def _traced(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
     """Multiply-accumulates of one image, and parameters, of what is used after training."""
-    image = image_like(*size)
-    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    variables = variable_shapes(network)
     used = {name: own for name, own in variables["params"].items() if name != "discriminator"}
-    return count_macs(network.apply, variables, image), count_parameters(used)
+    return count_macs(network.apply, variables, image_like(*size)), count_parameters(used)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from rireid_jax.models.layers import Conv, UpConv, accurate, normal, scaled
+from rireid_jax.models.layers import Conv, UpConv, accurate, normal, scaled, zeros
 
 # The deviation of PyTorch's uniform draw, from which the released network starts.
 _uniform_fan_in = normal(lambda shape: math.sqrt(1 / (3 * math.prod(shape[:-1]))))
@@ -56,7 +56,7 @@ class FFSR(nn.Module):
 
         x = nn.relu(up("up2", 32)(x))
         x = nn.relu(conv("dec2", 32, 3)(x))
-        out = Conv(3, 3, 1, 1, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")
+        out = Conv(3, 3, 1, 1, kernel_init=zeros, dtype=self.dtype, name="out")
         residual = out(x).astype(accurate(self.dtype))
         return image.astype(residual.dtype) + residual
 

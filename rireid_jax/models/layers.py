@@ -17,7 +17,6 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
 Initializer = Callable[..., jax.Array]
-zeros = nn.initializers.zeros
 
 
 def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
@@ -25,7 +24,7 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
 
     XLA takes longer to compile a hundred random draws than to train the embedded system for a minute, and
     a host draw is the same on every back-end. Outside a trace nothing at all is compiled: a program that calls
-    the host back could not be kept for the next start.
+    the host back could not be kept for the next start, and to look up a program for every shape takes a second.
 
     Args:
       deviation: the standard deviation as a function of the parameter's shape.
@@ -40,10 +39,24 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
 
         words = jax.random.key_data(key)
         if not isinstance(words, jax.core.Tracer):
-            return jnp.asarray(draw(words))
+            return jax.device_put(draw(words))
         return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), words)
 
     return initialise
+
+
+def constant(value: float) -> Initializer:
+    """An initialiser that fills with a value, on the host too; it needs no key."""
+
+    def initialise(
+        key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+    ) -> jax.Array:
+        return jax.device_put(np.full(shape, value, dtype))
+
+    return initialise
+
+
+zeros, ones = constant(0.0), constant(1.0)
 
 
 # Kernels are [..., in, out]. He et al. 2015: fan_out as torchvision's ResNet has it, fan_in for networks
@@ -231,10 +244,10 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Float[Array, "*B C"], train: bool) -> Float[Array, "*B C"]:
         channels = x.shape[-1:]
         dtype = accurate(self.dtype)
-        scale = self.param("scale", nn.initializers.ones, channels, dtype)
+        scale = self.param("scale", ones, channels, dtype)
         bias = self.param("bias", zeros, channels, dtype)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, dtype)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels, dtype)
+        running_mean = self.variable("batch_stats", "mean", zeros, None, channels, dtype)
+        running_var = self.variable("batch_stats", "var", ones, None, channels, dtype)
 
         x = x.astype(dtype)
         if train:

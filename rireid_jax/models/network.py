@@ -9,6 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
+from rireid_jax.models.complexity import image_like
 from rireid_jax.models.csr_gan import CSRGAN, FACTORS, Discriminators, shrink
 from rireid_jax.models.densenet import DenseNet, dense_block_sizes
 from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
@@ -141,15 +142,28 @@ def create_network(
     return Network(super_resolution, extractor, discriminator)
 
 
+def variable_shapes(network: nn.Module) -> dict[str, Any]:
+    """Variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s."""
+    image = image_like(32, 32)  # of any size
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+    return {"params": {}, "batch_stats": {}, **shapes}
+
+
 def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict:
     """Random variables {"params": {module: ...}, "batch_stats": {module: ...}}, a function of `seed`.
 
     A module's parameters depend on its own name and the seed alone, not on what stands beside it, so that
     two systems with the same extractor start from the same extractor.
     """
-    # One row of the batch is enough: shapes do not depend on it.
-    image = jax.ShapeDtypeStruct((1, *image_size, 3), jnp.float32)
-    drawn = network.lazy_init(jax.random.key(seed), image)
+    drawn: dict[str, Any] = {}
+
+    def draw(image: jax.Array) -> None:
+        # Parameters are drawn at once; what the network makes of the image is traced for its shapes alone. Batch norm
+        # takes the image's statistics, or it would compute with the running ones.
+        with jax.ensure_compile_time_eval():
+            drawn.update(network.init(jax.random.key(seed), image, ("extractor",)))
+
+    jax.eval_shape(draw, image_like(*image_size))
     variables: dict[str, Any] = {kind: drawn.get(kind, {}) for kind in ("params", "batch_stats")}
     if "extractor" in variables["params"]:
         variables["params"]["extractor"] = duplicate_streams(variables["params"]["extractor"])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from rireid_jax.models.layers import Conv, accurate, scaled
+from rireid_jax.models.layers import Conv, accurate, scaled, zeros
 from rireid_jax.models.pixels import DEVIATION, MEAN
 
 
@@ -98,6 +98,6 @@ class VDSR(nn.Module):
         for i in range(1, 20):
             conv = Conv(scaled(self.width, 64), 3, 1, 1, dtype=self.dtype, name=f"conv{i}")
             x = nn.relu(conv(x))
-        out = Conv(3, 3, 1, 1, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="out")
+        out = Conv(3, 3, 1, 1, kernel_init=zeros, dtype=self.dtype, name="out")
         residual = out(x).astype(accurate(self.dtype))
         return image.astype(residual.dtype) + residual

@@ -16,12 +16,12 @@ from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.builders import Built
 from rireid_jax.data.pipeline import train_batches
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import create_network, initialise
+from rireid_jax.models.network import create_network, initialise, variable_shapes
 from rireid_jax.models.rife import adopt
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optim import create_optimizer
 from rireid_jax.training.parallel import AXIS, Parallel
-from rireid_jax.training.state import TrainState, create_state
+from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
 from rireid_jax.training.stop import StopRequest
 from rireid_jax.weights import load_backbone, zero_variables
@@ -143,11 +143,16 @@ def train_stage(
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
 
     with Checkpoints(workdir, stage, config.checkpoint.keep) as checkpoints:
-        state = checkpoints.restore(_abstract_state(config, stage, num_classes, parallel))
+        state, train = None, tuple(config.stages[stage].train)
+        if checkpoints.steps:
+            shapes = jax.eval_shape(
+                lambda variables: create_state(variables, optimizer, train),
+                variable_shapes(network),
+            )
+            state = checkpoints.restore(parallel.abstract(shapes))
         if state is None:
             variables = initial_variables(config, stage, workdir, num_classes)
-            state = create_state(variables, optimizer, tuple(config.stages[stage].train))
-            state = parallel.replicate(state)
+            state = parallel.replicate(create_state(variables, optimizer, train))
         start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
         if start:
@@ -188,20 +193,6 @@ def _agreed_step(stage: str, start: int) -> int:
             "work directory that all processes see alike; run the same command again"
         )
     return start
-
-
-def _abstract_state(
-    config: ConfigDict, stage: str, num_classes: int, parallel: Parallel
-) -> TrainState:
-    """Shapes, dtypes and placement of a stage's state, without computing it."""
-
-    def create() -> TrainState:
-        network = create_network(config, stage, num_classes)
-        variables = initialise(network, config.seed, tuple(config.data.image_size))
-        optimizer, _ = create_optimizer(config, stage, steps_per_epoch=1)
-        return create_state(variables, optimizer, tuple(config.stages[stage].train))
-
-    return parallel.abstract(jax.eval_shape(create))
 
 
 def _batches(

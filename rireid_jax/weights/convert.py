@@ -12,7 +12,7 @@ import numpy as np
 
 from rireid_jax.errors import UserError
 from rireid_jax.models.ffsr import ReleasedFFSR
-from rireid_jax.models.network import Network
+from rireid_jax.models.network import Network, variable_shapes
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.models.rife import RIFE
 from rireid_jax.weights.files import StateDict, read_state_dict
@@ -220,11 +220,10 @@ def _fault(array: np.ndarray, row: Weight, variables: Variables) -> str | None:
 
 def zero_variables(network: Network) -> Variables:
     """Variables of a network's shapes, to load weights into; they take no memory."""
-    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)  # of any size
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
     # Broadcast: every one is replaced, or known to be of no size.
-    zeros = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)
-    return {"params": {}, "batch_stats": {}, **zeros}
+    return jax.tree.map(
+        lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), variable_shapes(network)
+    )
 
 
 def _get(tree: Any, place: Place) -> Any:
