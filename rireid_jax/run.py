@@ -156,7 +156,7 @@ def _complexity(config: ConfigDict, num_classes: int) -> str:
     rows = [["stage", "network", "parameters", f"GMACs at {height}x{width}"]]
     for stage in config.run:
         network = create_network(config, stage, num_classes)
-        variables = variable_shapes(network)
+        variables = variable_shapes(network, (height, width))
         macs = count_macs(network.apply, variables, image_like(height, width))
         spec = config.stages[stage]
         name = " + ".join(m for m in (spec.super_resolution, spec.extractor) if m != "none")

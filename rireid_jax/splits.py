@@ -87,7 +87,10 @@ def take_over(
     """
     num_images = len(data.splits["train"])
     for other in others:
-        same = read_data(other).get(data.dataset) == data.protocol_hash
+        try:
+            same = read_data(other).get(data.dataset) == data.protocol_hash
+        except UserError:
+            continue
         if same and has_finished(config, other, stage, num_images):
             copy_checkpoint(other, workdir, stage, num_steps(config, stage, num_images)[1])
             return other

@@ -176,6 +176,6 @@ def _complexities(
 
 def _traced(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
     """Multiply-accumulates of one image, and parameters, of what is used after training."""
-    variables = variable_shapes(network)
+    variables = variable_shapes(network, size)
     used = {name: own for name, own in variables["params"].items() if name != "discriminator"}
     return count_macs(network.apply, variables, image_like(*size)), count_parameters(used)

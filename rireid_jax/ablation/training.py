@@ -94,7 +94,7 @@ def check_folders(config: ConfigDict, workdir: str) -> None:
         try:
             claim(folder, _as_trained(config, row, seed, folder))
         except UserError as error:
-            raise UserError(f"{error}; without that folder the row is trained anew") from error
+            raise UserError(f"{error}. Without that folder the row is trained anew") from error
 
 
 def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:

@@ -33,10 +33,11 @@ from rireid_jax.errors import UserError
 PARTIAL = (
     "SDF: only the abstract was at hand. From it: scale-distance functions of image pairs, "
     "their representation by parameter vectors, a surface learned to separate feasible from "
-    "infeasible ones, and ranking by it. Ours: the distance (Euclidean between Fisher "
-    "discriminant components of ELF), which scales are sampled and that both images are shown at each, the family of "
-    "functions (polynomials, fitted by least squares), the kind of surface (a quadric) and its "
-    "loss (logistic, balanced, with a ridge), and how many infeasible pairs are drawn."
+    "infeasible ones, and ranking by it. Ours: the distance (Euclidean between Fisher discriminant "
+    "components of ELF, learned from the same images as the surface), which scales are sampled and "
+    "that both images are shown at each, the family of functions (polynomials, fitted by least "
+    "squares), the kind of surface (a quadric) and its loss (logistic, balanced, with a ridge), and "
+    "how many infeasible pairs are drawn."
 )
 
 
@@ -78,7 +79,7 @@ class Sdf:
         `losses` holds the value of equation 4 after each step; it never rises.
 
         Raises:
-            UserError: all resolutions are equal, or there is no feasible or no infeasible pair.
+            UserError: all resolutions are equal, all images are alike, or there is no feasible or no infeasible pair.
         """
         low, high, same = self._pairs(train)
         resolutions = train.resolutions

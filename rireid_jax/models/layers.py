@@ -23,8 +23,9 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
     """An initialiser that draws normal numbers on the host.
 
     XLA takes longer to compile a hundred random draws than to train the embedded system for a minute, and
-    a host draw is the same on every back-end. Outside a trace nothing at all is compiled: a program that calls
-    the host back could not be kept for the next start, and to look up a program for every shape takes a second.
+    a host draw is the same on every back-end. With a key at hand, and not a tracer, nothing at all is compiled: a
+    program that calls the host back could not be kept for the next start, and to look up a program for every shape
+    takes a second.
 
     Args:
       deviation: the standard deviation as a function of the parameter's shape.

@@ -142,10 +142,12 @@ def create_network(
     return Network(super_resolution, extractor, discriminator)
 
 
-def variable_shapes(network: nn.Module) -> dict[str, Any]:
-    """Variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s."""
-    image = image_like(32, 32)  # of any size
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+def variable_shapes(network: nn.Module, image_size: tuple[int, int]) -> dict[str, Any]:
+    """Variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s.
+
+    Only those of discriminators depend on the size of the images, (height, width).
+    """
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image_like(*image_size))
     return {"params": {}, "batch_stats": {}, **shapes}
 
 
@@ -158,8 +160,8 @@ def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict
     drawn: dict[str, Any] = {}
 
     def draw(image: jax.Array) -> None:
-        # Parameters are drawn at once; what the network makes of the image is traced for its shapes alone. Batch norm
-        # takes the image's statistics, or it would compute with the running ones.
+        # Parameters are drawn at once, and what is computed of them alone is computed; what the network makes of the
+        # image is traced for its shapes. Batch norm takes the image's statistics, or it would compute with its own.
         with jax.ensure_compile_time_eval():
             drawn.update(network.init(jax.random.key(seed), image, ("extractor",)))
 

@@ -100,7 +100,7 @@ def judge(
             "finding": _EFFECT,
             "claim": "FFSR and RIFE together have the least O",
             "verdict": NOT_RUN if not complete else HOLDS if best < min(others) else FAILS,
-            "ours": f"{best:.3g}, the least of the others {min(others):.3g}" if complete else "-",
+            "ours": f"{_beside(best, min(others))}, the least of the others" if complete else "-",
             "paper": "drawn in Figure 4",
         }
     )
@@ -159,9 +159,7 @@ def _decreases(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str
         "finding": _EFFECT,
         "claim": f"{name} has a smaller O than the baseline",
         "verdict": NOT_RUN if not known else HOLDS if means[row] < means["resnet50"] else FAILS,
-        "ours": f"{means[row]:.3g} and {means['resnet50']:.3g}, means of Figure 4"
-        if known
-        else "-",
+        "ours": f"{_beside(means[row], means['resnet50'])}, means of Figure 4" if known else "-",
         "paper": "drawn in Figure 4",
     }
 
@@ -174,6 +172,11 @@ def _flatter(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str, 
         "finding": _EFFECT,
         "claim": f"{name} decreases the slope of O",
         "verdict": NOT_RUN if not known else HOLDS if falls[row] < falls["resnet50"] else FAILS,
-        "ours": f"O(r, 1) falls by {falls[row]:.3g} and {falls['resnet50']:.3g}" if known else "-",
+        "ours": f"O(r, 1) falls by {_beside(falls[row], falls['resnet50'])}" if known else "-",
         "paper": "drawn in Figure 4",
     }
+
+
+def _beside(value: float, other: float) -> str:
+    change = f"{100 * (value - other) / abs(other):+.2g}% " if other else ""
+    return f"{value:.3g}, {change}from {other:.3g}"

@@ -147,7 +147,7 @@ def train_stage(
         if checkpoints.steps:
             shapes = jax.eval_shape(
                 lambda variables: create_state(variables, optimizer, train),
-                variable_shapes(network),
+                variable_shapes(network, tuple(config.data.image_size)),
             )
             state = checkpoints.restore(parallel.abstract(shapes))
         if state is None:

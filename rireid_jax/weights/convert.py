@@ -219,11 +219,10 @@ def _fault(array: np.ndarray, row: Weight, variables: Variables) -> str | None:
 
 
 def zero_variables(network: Network) -> Variables:
-    """Variables of a network's shapes, to load weights into; they take no memory."""
+    """Variables of a network's shapes, to load weights into; they take no memory. It has no discriminators."""
+    shapes = variable_shapes(network, (32, 32))  # the same for images of any size
     # Broadcast: every one is replaced, or known to be of no size.
-    return jax.tree.map(
-        lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), variable_shapes(network)
-    )
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)
 
 
 def _get(tree: Any, place: Place) -> Any:

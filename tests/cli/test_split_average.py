@@ -278,7 +278,7 @@ def test_killed_copy_in_an_object_store_is_not_committed(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited"
 )
 def test_stages_are_taken_over_from_the_same_data_alone(tmp_path):
-    """A folder of other data of the same name and size is passed over, and so is a damaged checkpoint."""
+    """A folder of other data of the same name and size is passed over, and so are damaged files."""
     config = base_config("pedestrians")
     splits = {"train": RecordSource([{}] * 1500)}
     data = {key: Built("natural_images", key, (), 32, splits, "") for key in ("a", "b")}
@@ -291,7 +291,9 @@ def test_stages_are_taken_over_from_the_same_data_alone(tmp_path):
         claim_data(str(tmp_path / name), {"natural_images": "a"})
     for path in (tmp_path / "damaged").rglob("manifest.ocdbt"):
         path.write_bytes(b"")
-    others = [str(tmp_path / name) for name in ("nobody", "damaged", "other")]
+    claim_data(str(tmp_path / "torn"), {"natural_images": "a"})
+    (tmp_path / "torn" / "data.json").write_text("{")
+    others = [str(tmp_path / name) for name in ("nobody", "torn", "damaged", "other")]
 
     def taken(name, protocol):
         target = str(tmp_path / name)

@@ -201,15 +201,31 @@ def test_objective():
     }
     found = claims(objective=curves)
     assert found["FFSR has a smaller O than the baseline"]["verdict"] == "holds"
-    assert found["FFSR has a smaller O than the baseline"]["ours"].startswith("0.225 and 0.375")
+    assert found["FFSR has a smaller O than the baseline"]["ours"].startswith(
+        "0.225, -40% from 0.375"
+    )
     assert found["RIFE has a smaller O than the baseline"]["verdict"] == "does not hold"
     assert found["FFSR decreases the slope of O"]["verdict"] == "holds"
-    assert found["FFSR decreases the slope of O"]["ours"].endswith("by 0.3 and 0.4")
+    assert found["FFSR decreases the slope of O"]["ours"].endswith("0.3, -25% from 0.4")
     assert found["RIFE decreases the slope of O"]["verdict"] == "does not hold"
     assert found["FFSR and RIFE together have the least O"]["verdict"] == "not run"
     curves["ffsr_rife"] = ([0.1, 0.1], [0.1, 0.1])
     found = claims(objective=curves)
     assert found["FFSR and RIFE together have the least O"]["verdict"] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "text"),
+    [
+        (0.0016401, 0.0016405, "0.00164, -0.024% from 0.00164"),
+        (-0.1, -0.2, "-0.1, +50% from -0.2"),
+        (0.1, 0.0, "0.1, from 0"),
+    ],
+)
+def test_slopes_side_by_side(value, other, text):
+    curves = {"resnet50": ([1.0, 1.0], [1 + other, 1.0]), "rife": ([1.0, 1.0], [1 + value, 1.0])}
+    found = claims(objective=curves)["RIFE decreases the slope of O"]
+    assert found["ours"] == f"O(r, 1) falls by {text}"
 
 
 def whole_page(tmp_path: Path) -> str:

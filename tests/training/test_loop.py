@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_training import IMAGE_SIZE, initial_state, leaves, small_config
@@ -242,6 +243,27 @@ def test_stopping_saves_and_going_on_is_the_same(whole, tmp_path, devices):
     assert logged_steps(tmp_path) == [2, 4, 6]
     train(tmp_path, devices)
     assert_same(tmp_path, whole)
+    assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
+
+
+class CountingSteps(Parallel):
+    def train_step(self, step):
+        return lambda state, batch: (state.replace(step=state.step + 1), {"loss": jnp.zeros(())})
+
+
+def test_discriminators_go_on_too(tmp_path):
+    """Their parameters' shapes depend on the size of the images, from about 128x64 on."""
+    config = stage_config()
+    config.data.image_size = (128, 64)
+    config.model.generator_blocks = 1
+    config.model.generator_width = config.model.discriminator_width = 0.0625
+    config.stages.csr_gan = config.stages[STAGE].copy_and_resolve_references()
+    modules = ("super_resolution", "discriminator", "extractor")
+    config.stages.csr_gan.update(super_resolution="csr_gan", extractor="resnet50", train=modules)
+    devices = CountingSteps("pmap")
+    with pytest.raises(Stopped, match="csr_gan: stopped at step 6 of 12, saved"):
+        train(tmp_path, devices, config=config, stage="csr_gan", log=StoppingLog)
+    train(tmp_path, devices, config=config, stage="csr_gan")
     assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
 
 
