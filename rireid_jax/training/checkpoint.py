@@ -55,6 +55,10 @@ class Checkpoints:
             workdir = os.path.abspath(workdir)  # Orbax takes no relative path
         self.directory = epath.Path(workdir) / "checkpoints" / stage
         self._damaged: list[int] = []  # steps
+        # Every array is whole on every device. By default Orbax has each device write a part of it, for which it
+        # cuts all arrays into slices: several times as slow, with a program compiled for every shape.
+        context = ocp.Context()
+        context.array.saving.use_replica_parallel = False
         policy = ocp.training.preservation_policies
         best = policy.BestN(
             get_metric_fn=lambda metrics: metrics[BEST_METRIC],
@@ -65,6 +69,7 @@ class Checkpoints:
             with _full_disk_is_named(self.directory):
                 self._checkpointer = ocp.training.Checkpointer(
                     self.directory,
+                    context=context,
                     preservation_policy=policy.AnyPreservationPolicy(
                         policies=[policy.LatestN(n=keep), best]
                     ),
