@@ -73,9 +73,7 @@ DEVICES = {
     "shard_map",
 }
 MAY_NAME_DEVICES = {
-    "models.layers": {
-        "device_put"
-    },  # initial values, to any device: without a program for each shape
+    "models.layers": {"device_put"},  # initial values: without a program for each shape
     "processes": {"distributed"},  # begins and ends them
     "training.checkpoint": {"local_devices", "SingleDeviceSharding"},  # where what is read goes
     "report.results": {"devices", "device_count"},  # are written into the results

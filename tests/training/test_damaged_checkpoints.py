@@ -80,10 +80,8 @@ def test_every_file(saved, tmp_path, caplog, damage):
     abstract = PARALLEL.abstract(state_at(0))
     last = Path("checkpoints", "rife", "2")
     files = [path.relative_to(saved) for path in (saved / last).rglob("*") if path.is_file()]
-    before = {
-        "variables": 0,
-        "progress": 0,
-    }  # files, by item, without which the last cannot be read
+    # Files, by item, without which the last cannot be read.
+    before = {"variables": 0, "progress": 0}
     for place in files:
         workdir = tmp_path / place.as_posix().replace("/", "-")
         shutil.copytree(saved, workdir)

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
-from rireid_jax.models.network import Network, create_network
+from rireid_jax.models.network import Network, create_network, variable_shapes
 from rireid_jax.training.optim import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import StepFunction, make_train_step
@@ -51,8 +51,6 @@ def random_batch(seed: int, size: int = 16) -> dict[str, np.ndarray]:
 
 def random_variables(network: Network) -> dict[str, Any]:
     """Variables without a zero, so that a gradient gets past FFSR's last layer too."""
-    image = jax.ShapeDtypeStruct((1, *IMAGE_SIZE, 3), np.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
     rng = np.random.default_rng(0)
 
     def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
@@ -61,8 +59,7 @@ def random_variables(network: Network) -> dict[str, Any]:
         values = np.maximum(one + deviation * rng.standard_normal(leaf.shape), -1 + 1.5 * one)
         return jnp.asarray(values, leaf.dtype)
 
-    variables = jax.tree.map_with_path(draw, shapes)
-    return {kind: variables.get(kind, {}) for kind in ("params", "batch_stats")}
+    return jax.tree.map_with_path(draw, variable_shapes(network, IMAGE_SIZE))
 
 
 def initial_state(config: ConfigDict, stage: str, network: Network | None = None) -> TrainState:
