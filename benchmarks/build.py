@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import encode_jpeg

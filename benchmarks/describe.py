@@ -20,7 +20,7 @@ from rireid_jax.data.raw.cuhk03 import CUHK03
 from rireid_jax.data.raw.market1501 import Market1501
 from rireid_jax.data.raw.msmt17 import MSMT17
 from rireid_jax.data.raw.viper import VIPeR
-from rireid_jax.report.published import (
+from rireid_jax.paper.published import (
     BENCHMARKS,
     ORIGINS,
     RESULTS,

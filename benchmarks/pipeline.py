@@ -20,9 +20,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from rireid_jax.data.augmentation import Augmentation
-from rireid_jax.data.degrade import downsample
+from rireid_jax.data.degradation import downsample
+from rireid_jax.data.loader import train_batches
 from rireid_jax.data.pedestrians import render
-from rireid_jax.data.pipeline import train_batches
 from rireid_jax.data.records import Record, encode_jpeg, encode_png
 
 BATCH = 32

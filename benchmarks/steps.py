@@ -35,8 +35,8 @@ from rireid_jax.config import base_config
 from rireid_jax.models.complexity import count_macs
 from rireid_jax.models.network import create_network, infer
 from rireid_jax.models.pixels import normalise
+from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.optim import create_optimizer
-from rireid_jax.training.parallel import AXIS, Parallel
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 from rireid_jax.weights import from_state_dict

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax.config import DATASETS, base_config, stages_to
 from rireid_jax.errors import UserError
-from rireid_jax.report.rows import ALIASES, CLASSICAL, ROWS
+from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 
 
 def get_config(argument: str = "pedestrians") -> ConfigDict:

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rireid_jax.api import Extractor as Extractor
+    from rireid_jax.runs.extractor import Extractor as Extractor
 
 __version__ = "0.1.0"
 __all__ = ["Extractor"]
@@ -15,7 +15,7 @@ __all__ = ["Extractor"]
 def __getattr__(name: str) -> Any:
     # Imported when asked for: worker processes and config files need neither JAX nor checkpoints.
     if name == "Extractor":
-        from rireid_jax.api import Extractor
+        from rireid_jax.runs.extractor import Extractor
 
         return Extractor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
-from rireid_jax import command_line, processes
+from rireid_jax import distributed
+from rireid_jax.cli import flags as command_line
 from rireid_jax.config import validate
 from rireid_jax.errors import UserError
 
@@ -23,16 +24,16 @@ def main() -> None:
     try:
         app.run(_main, flags_parser=command_line.parse_flags)
     except UserError as error:
-        processes.end(2, f"error: {error}")
+        distributed.end(2, f"error: {error}")
     except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped
-        processes.end(128 + signal.SIGINT, "")
+        distributed.end(128 + signal.SIGINT, "")
     except BaseException as error:
-        if processes.count() == 1:
+        if distributed.count() == 1:
             raise
         # Python would wait for the other processes, and they for this one.
         if isinstance(error, SystemExit):
-            processes.end(error.code if isinstance(error.code, int) else 1, "")
-        processes.end(1, traceback.format_exc().rstrip())
+            distributed.end(error.code if isinstance(error.code, int) else 1, "")
+        distributed.end(1, traceback.format_exc().rstrip())
 
 
 def _main(argv: list[str]) -> None:
@@ -46,22 +47,22 @@ def _main(argv: list[str]) -> None:
         doctor(config, sys.argv[1:])
         return
     if command_line.DISTRIBUTED.value or command_line.COORDINATOR.value:
-        processes.join(
+        distributed.join(
             command_line.COORDINATOR.value,
             command_line.NUM_PROCESSES.value,
             command_line.PROCESS_ID.value,
         )
-        if not processes.is_first():  # one of them speaks
+        if not distributed.is_first():  # one of them speaks
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 to the end
             logging.getLogger("rireid_jax").setLevel(logging.ERROR)
     _run(config)
-    processes.leave()
+    distributed.leave()
 
 
 def _run(config: ConfigDict) -> None:
     # Imported after the flags are checked: a mistake in them need not wait for JAX.
-    from rireid_jax.compilation import keep_compiled_programs
-    from rireid_jax.run import run
+    from rireid_jax.cli.compilation import keep_compiled_programs
+    from rireid_jax.runs.run import run
     from rireid_jax.training.loop import Stopped
 
     keep_compiled_programs()
@@ -71,14 +72,14 @@ def _run(config: ConfigDict) -> None:
     workdir = command_line.WORKDIR.value or f"runs/{Path(path).stem}-{title}"
     try:
         if command_line.MODE.value == "report":
-            from rireid_jax.ablation import report
+            from rireid_jax.paper.report import report
 
             seeds = [int(seed) for seed in command_line.SEEDS.value] or [config.seed]
             report(config, workdir, command_line.ROWS.value, seeds)
         else:
             run(config, workdir, command_line.MODE.value)
     except Stopped as stopped:
-        if processes.is_first():
+        if distributed.is_first():
             print(f"{stopped}; run the same command to go on", file=sys.stderr)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

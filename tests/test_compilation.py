@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from rireid_jax import compilation
+from rireid_jax.cli import compilation
 
 # Compiles one program and prints what JAX says of it, and its result.
 PROGRAM = """
 import jax, jax.numpy as jnp
-from rireid_jax.compilation import keep_compiled_programs
+from rireid_jax.cli.compilation import keep_compiled_programs
 keep_compiled_programs()
 events = []
 jax.monitoring.register_event_listener(lambda name, **_: events.append(name))

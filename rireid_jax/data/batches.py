@@ -18,7 +18,7 @@ from rireid_jax.data.augmentation import (
     draw_view,
     happens,
 )
-from rireid_jax.data.degrade import downsample
+from rireid_jax.data.degradation import downsample
 from rireid_jax.data.records import Record, decode_image, decode_mask
 
 Batch = dict[str, np.ndarray]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders.base import RecordBuilder
-from rireid_jax.data.builders.benchmark import BenchmarkBuilder
-from rireid_jax.data.builders.registry import BUILDERS
+from rireid_jax.data.build.benchmark import BenchmarkBuilder
+from rireid_jax.data.build.builder import RecordBuilder
+from rireid_jax.data.build.dataset import BUILDERS
 from rireid_jax.data.raw.base import RawDataset
 from rireid_jax.data.raw.crops import find_crops
 from rireid_jax.data.raw.cuhk03 import CUHK03

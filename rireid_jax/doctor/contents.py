@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from PIL import Image
 
 from rireid_jax.config import DATASETS
-from rireid_jax.data.builders.base import RecordBuilder
-from rireid_jax.data.builders.benchmark import BenchmarkBuilder
-from rireid_jax.data.builders.folder import FolderBuilder
-from rireid_jax.data.builders.shards import Item
+from rireid_jax.data.build.benchmark import BenchmarkBuilder
+from rireid_jax.data.build.builder import RecordBuilder
+from rireid_jax.data.build.folder import FolderBuilder
+from rireid_jax.data.build.shards import Item
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.raw.base import Origin, RawImage, image_width, read_bytes
 from rireid_jax.data.raw.market1501 import DISTRACTOR
 from rireid_jax.data.records import decode_image
 from rireid_jax.doctor.folders import counted, wrapped
 from rireid_jax.errors import UserError
-from rireid_jax.report.tables import aligned
+from rireid_jax.text_table import aligned
 
 WIDTHS = 2_000  # images whose headers are read
 DECODED = 200  # images that are decoded

@@ -8,13 +8,13 @@ from typing import TypeVar
 from ml_collections import ConfigDict
 
 from rireid_jax.config import DATASETS, recipe_title
-from rireid_jax.data.builders.base import RecordBuilder
-from rireid_jax.data.builders.benchmark import BenchmarkBuilder, DividedBuilder
-from rireid_jax.data.builders.caviar import CAVIARBuilder
-from rireid_jax.data.builders.checks import check_names, check_queries
-from rireid_jax.data.builders.folder import FolderBuilder
-from rireid_jax.data.builders.natural_images import NaturalImagesBuilder
-from rireid_jax.data.builders.registry import BUILDERS, check_same_files
+from rireid_jax.data.build.benchmark import BenchmarkBuilder, DividedBuilder
+from rireid_jax.data.build.builder import RecordBuilder
+from rireid_jax.data.build.caviar import CAVIARBuilder
+from rireid_jax.data.build.checks import check_names, check_queries
+from rireid_jax.data.build.dataset import BUILDERS, check_same_files
+from rireid_jax.data.build.folder import FolderBuilder
+from rireid_jax.data.build.natural_images import NaturalImagesBuilder
 from rireid_jax.data.raw.crops import TREE
 from rireid_jax.data.raw.market1501 import Market1501
 from rireid_jax.data.raw.msmt17 import MSMT17
@@ -37,7 +37,7 @@ from rireid_jax.doctor.contents import (
 from rireid_jax.doctor.folders import Tree, printable, read_tree, wrapped
 from rireid_jax.doctor.making import built_lines, recipe_lines
 from rireid_jax.errors import UserError
-from rireid_jax.splits import split_configs
+from rireid_jax.runs.trials import split_configs
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from rireid_jax.config import effective_recipe, evaluation_protocol, recipe_of
-from rireid_jax.data.builders.base import RecordBuilder
-from rireid_jax.data.builders.benchmark import DividedBuilder
+from rireid_jax.data.build.benchmark import DividedBuilder
+from rireid_jax.data.build.builder import RecordBuilder
 from rireid_jax.data.raw.crops import SPLITS
 from rireid_jax.doctor.folders import counted
 from rireid_jax.errors import UserError

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from rireid_jax.data.pipeline import evaluation_batches
+from rireid_jax.data.loader import evaluation_batches
 from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
 from rireid_jax.models.network import Network, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
-from rireid_jax.training.parallel import Parallel
+from rireid_jax.parallel import Parallel
 
 Predict = Callable[[Any, Any], dict[str, jax.Array]]
 

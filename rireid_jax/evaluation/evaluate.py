@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from rireid_jax import processes
+from rireid_jax import distributed
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.evaluation.embed import Embedder, Embedding
 from rireid_jax.evaluation.protocols import by_resolution, rank_queries, summarize
@@ -42,7 +42,7 @@ def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) 
     query = embedder(variables, data.splits["query"])
     gallery = embedder(variables, data.splits["gallery"])
     # All processes have all features; for one to rank them leaves the machine's cores to it.
-    metrics = processes.from_first(lambda: _metrics(config, query, gallery))
+    metrics = distributed.from_first(lambda: _metrics(config, query, gallery))
     return Evaluation(metrics, query, gallery)
 
 

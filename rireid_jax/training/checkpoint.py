@@ -21,7 +21,7 @@ import numpy as np
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from rireid_jax import processes
+from rireid_jax import distributed
 from rireid_jax.errors import UserError
 from rireid_jax.training.state import TrainState
 
@@ -97,14 +97,16 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in increasing order."""
         # As the first process sees them: on shared storage, others may see a folder some seconds late.
-        return processes.from_first(lambda: sorted(c.step for c in self._checkpointer.checkpoints))
+        return distributed.from_first(
+            lambda: sorted(c.step for c in self._checkpointer.checkpoints)
+        )
 
     def best_step(self) -> int | None:
         """Step of the best checkpoint; None if none was evaluated."""
         scored = {
             c.step: c.metrics[BEST_METRIC] for c in self._checkpointer.checkpoints if c.metrics
         }
-        return processes.from_first(
+        return distributed.from_first(
             lambda: max(scored, key=lambda step: scored[step], default=None)
         )
 
@@ -268,7 +270,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-@processes.by_first
+@distributed.by_first
 def remove_unfinished(workdir: str) -> None:
     """Removes what a killed run had not saved to the end, and scores that a power failure has torn.
 
@@ -295,7 +297,7 @@ def _damaged_scores(directory: epath.Path) -> Iterator[epath.Path]:
             yield path
 
 
-@processes.by_first
+@distributed.by_first
 def copy_checkpoint(source: str, workdir: str, stage: str, step: int) -> None:
     """Copies a complete checkpoint to the same stage of another work directory.
 

@@ -11,19 +11,19 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rireid_jax import processes
+from rireid_jax import distributed
 from rireid_jax.data.augmentation import Augmentation
-from rireid_jax.data.builders import Built
-from rireid_jax.data.pipeline import train_batches
+from rireid_jax.data.build import Built
+from rireid_jax.data.loader import train_batches
+from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network, initialise, variable_shapes
 from rireid_jax.models.rife import adopt
+from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optim import create_optimizer
-from rireid_jax.training.parallel import AXIS, Parallel
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
-from rireid_jax.training.stop import StopRequest
 from rireid_jax.weights import load_backbone, zero_variables
 
 logger = logging.getLogger(__name__)
@@ -186,10 +186,10 @@ def train_stage(
 
 def _agreed_step(stage: str, start: int) -> int:
     """The step that a stage resumes at. Raises UserError where processes have read different checkpoints."""
-    first = processes.from_first(lambda: start)
+    first = distributed.from_first(lambda: start)
     if start != first:
         raise UserError(
-            f"{stage}: process {processes.index()} resumes at step {start} and the first one at {first}, expected a "
+            f"{stage}: process {distributed.index()} resumes at step {start} and the first one at {first}, expected a "
             "work directory that all processes see alike; run the same command again"
         )
     return start

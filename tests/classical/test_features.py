@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from rireid_jax.classical.features import elf, filters
 from rireid_jax.errors import UserError
+from rireid_jax.paper.classical.features import elf, filters
 
 
 def literal_hue_and_saturation(red, green, blue):

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rireid_jax.classical import LabelledImages, features_with_distances
-from rireid_jax.classical.images import at_resolution, low_threshold, shrink
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank
+from rireid_jax.paper.classical import LabelledImages, features_with_distances
+from rireid_jax.paper.classical.images import at_resolution, low_threshold, shrink
 
 
 def make(count=4, **replaced):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from rireid_jax.classical import elf
-from rireid_jax.classical.images import at_resolution
-from rireid_jax.classical.sdf import Sdf, learn_surface
+from rireid_jax.paper.classical import elf
+from rireid_jax.paper.classical.images import at_resolution
+from rireid_jax.paper.classical.sdf import Sdf, learn_surface
 
 
 def literal_directions(images, target):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rireid_jax.classical import dictionaries, elf
-from rireid_jax.classical.dictionaries import (
+from rireid_jax.paper.classical import dictionaries, elf
+from rireid_jax.paper.classical.dictionaries import (
     Cluster,
     Weights,
     low_rank_descent,
@@ -13,7 +13,7 @@ from rireid_jax.classical.dictionaries import (
     update_dictionaries,
     update_mappings,
 )
-from rireid_jax.classical.sld2l import Sld2l, discriminant_targets, k_means
+from rireid_jax.paper.classical.sld2l import Sld2l, discriminant_targets, k_means
 
 WEIGHTS = Weights(0.1, 0.7, 0.2, 0.3, 0.6, 0.25)
 DIM, ATOMS, PATCHES, PROBES = 6, 4, (9, 7, 5), (3, 5, 0)

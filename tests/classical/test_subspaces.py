@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rireid_jax.classical.subspaces import discriminant_components, principal_components
 from rireid_jax.errors import UserError
+from rireid_jax.paper.classical.subspaces import discriminant_components, principal_components
 
 
 @pytest.mark.parametrize("count", [5, 40])

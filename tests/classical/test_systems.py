@@ -5,7 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rireid_jax.classical import (
+from rireid_jax.errors import UserError
+from rireid_jax.evaluation import rank
+from rireid_jax.paper.classical import (
     Judea,
     Sdf,
     Sld2l,
@@ -14,8 +16,6 @@ from rireid_jax.classical import (
     sdf,
     sld2l,
 )
-from rireid_jax.errors import UserError
-from rireid_jax.evaluation import rank
 
 SYSTEMS = {
     "judea": lambda: Judea(components=20, pca_dim=60),

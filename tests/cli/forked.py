@@ -13,7 +13,7 @@ from command import ROOT
 
 # Imports alone: JAX starts its threads with the first device, which every fork has for itself.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["rireid_jax.main", "rireid_jax.run"])
+_CONTEXT.set_forkserver_preload(["rireid_jax.main", "rireid_jax.runs.run"])
 
 
 def start(

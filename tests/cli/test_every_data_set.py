@@ -17,7 +17,7 @@ from raw_folders import (
 )
 
 from rireid_jax.config import DATASETS, base_config
-from rireid_jax.run import run
+from rireid_jax.runs.run import run
 
 # Four people to train on, so that all share one compiled step, and as many to test on.
 EIGHT = range(1, 9)

@@ -11,7 +11,7 @@ from command import environment
 from PIL import Image
 
 import rireid_jax
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank
 

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
-from rireid_jax.run import run as run_here
-from rireid_jax.workdir import claim, locked
+from rireid_jax.runs.run import run as run_here
+from rireid_jax.runs.workdir import claim, locked
 
 
 def market(path, **options):

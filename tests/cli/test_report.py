@@ -21,9 +21,12 @@ from command import (
 )
 from ml_collections import ConfigDict
 
-from rireid_jax.ablation import report
-from rireid_jax.ablation.classical import PARTIAL, score
-from rireid_jax.ablation.training import (
+from rireid_jax.config import base_config, validate
+from rireid_jax.errors import UserError
+from rireid_jax.paper.classical.scoring import PARTIAL, score
+from rireid_jax.paper.report import report
+from rireid_jax.paper.rows import CLASSICAL, ROWS
+from rireid_jax.paper.training import (
     check_folders,
     obstacle,
     read_rows,
@@ -34,10 +37,7 @@ from rireid_jax.ablation.training import (
     seeds_of,
     train_row,
 )
-from rireid_jax.config import base_config, validate
-from rireid_jax.division import build_dataset
-from rireid_jax.errors import UserError
-from rireid_jax.report.rows import CLASSICAL, ROWS
+from rireid_jax.runs.trial import build_dataset
 
 get_config = runpy.run_path(str(ROOT / "configs" / "ablation.py"))["get_config"]
 FIELDS = {

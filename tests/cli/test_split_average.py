@@ -10,17 +10,17 @@ import pytest
 from etils import epath
 
 from rireid_jax.config import base_config
-from rireid_jax.data.builders import Built
-from rireid_jax.data.builders.registry import RecordSource
+from rireid_jax.data.build import Built
+from rireid_jax.data.build.dataset import RecordSource
 from rireid_jax.evaluation.evaluate import RATES
-from rireid_jax.report.tables import results_table
-from rireid_jax.splits import average, shared_stages, split_configs, take_over
+from rireid_jax.parallel import Parallel
+from rireid_jax.runs.tables import results_table
+from rireid_jax.runs.trials import average, shared_stages, split_configs, take_over
+from rireid_jax.runs.workdir import claim_data, read_results, split_folders
 from rireid_jax.training import checkpoint as checkpoint_module
 from rireid_jax.training.checkpoint import Checkpoints, copy_checkpoint
 from rireid_jax.training.loop import num_steps
-from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.state import create_state
-from rireid_jax.workdir import claim_data, read_results, split_folders
 
 
 def metrics(rate, num_query, bins, psnr=20.0, gates=()):

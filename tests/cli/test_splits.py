@@ -19,8 +19,8 @@ from rireid_jax import Extractor
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.evaluate import RATES
-from rireid_jax.run import run as run_here
-from rireid_jax.workdir import claim, read_config
+from rireid_jax.runs.run import run as run_here
+from rireid_jax.runs.workdir import claim, read_config
 
 # 24 natural images and 16 crops in batches of 8: 12 and 8 steps.
 FIELDS = {

@@ -8,7 +8,7 @@ from command import error_line, run
 
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
-from rireid_jax.workdir import claim, claim_data, read_config, read_data, read_results
+from rireid_jax.runs.workdir import claim, claim_data, read_config, read_data, read_results
 
 
 def config():

@@ -16,8 +16,8 @@ _ENDLESS = """
 import sys
 from rireid_jax.config import base_config
 from rireid_jax.data.augmentation import Augmentation
-from rireid_jax.data.builders import build
-from rireid_jax.data.pipeline import train_batches
+from rireid_jax.data.build import build
+from rireid_jax.data.loader import train_batches
 
 recipe = base_config("pedestrians").data.recipe.to_dict()
 recipe |= {"train_identities": 2, "test_identities": 1, "cameras": 2}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from rireid_jax.data.augmentation import Augmentation, draw_rectangle
-from rireid_jax.data.pipeline import train_batches
+from rireid_jax.data.loader import train_batches
 from rireid_jax.data.records import Record, encode_png
 
 SIZE = (16, 8)

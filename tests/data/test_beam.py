@@ -7,8 +7,8 @@ from raw_folders import write_viper
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import build
-from rireid_jax.data.builders.pedestrians import PedestriansBuilder
+from rireid_jax.data.build import build
+from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from rireid_jax.errors import UserError
 
 

@@ -17,8 +17,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 from small_recipes import PEDESTRIANS
 
-from rireid_jax.data.builders import build
-from rireid_jax.data.builders.pedestrians import PedestriansBuilder
+from rireid_jax.data.build import build
+from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import decode_image, decode_mask
 from rireid_jax.errors import UserError
@@ -137,7 +137,7 @@ def test_few_files(built):
 def test_builds_and_reads_without_tensorflow(built, tmp_path):
     code = (
         "import sys\n"
-        "from rireid_jax.data.builders import build\n"
+        "from rireid_jax.data.build import build\n"
         f"built = build('pedestrians', {PEDESTRIANS!r}, data_dir={str(tmp_path)!r})\n"
         "assert built.splits['train'][0].image\n"
         "print(built.protocol_hash, 'tensorflow' in sys.modules)"

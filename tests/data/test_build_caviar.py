@@ -9,8 +9,8 @@ from raw_folders import write_caviar
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.augmentation import Augmentation
-from rireid_jax.data.builders import build
-from rireid_jax.data.pipeline import train_batches
+from rireid_jax.data.build import build
+from rireid_jax.data.loader import train_batches
 from rireid_jax.data.records import encoded_size
 from rireid_jax.errors import UserError
 

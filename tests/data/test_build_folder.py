@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from small_recipes import FOLDER
 
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 

@@ -10,7 +10,7 @@ from PIL import Image
 from raw_folders import write_cuhk03_extracted, write_cuhk03_mat, write_viper
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError

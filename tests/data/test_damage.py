@@ -21,7 +21,7 @@ from PIL import Image
 from raw_folders import write_cuhk03_extracted, write_cuhk03_mat, write_msmt17
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import Built, build
+from rireid_jax.data.build import Built, build
 from rireid_jax.errors import UserError
 
 # What Pillow remarks, `data.records` silences outside of tests.

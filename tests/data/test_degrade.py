@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rireid_jax.config import KERNELS
-from rireid_jax.data.degrade import downsample, downsample_by, draw_width
+from rireid_jax.data.degradation import downsample, downsample_by, draw_width
 
 
 def test_widths_are_uniform_in_the_half_open_range():

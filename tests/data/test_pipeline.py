@@ -11,7 +11,7 @@ from absl import flags
 from PIL import Image
 
 from rireid_jax.data.augmentation import Augmentation, enlarged_size
-from rireid_jax.data.pipeline import evaluation_batches, load_image, train_batches
+from rireid_jax.data.loader import evaluation_batches, load_image, train_batches
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.errors import UserError
 

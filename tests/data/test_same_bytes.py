@@ -19,7 +19,7 @@ from raw_folders import (
 from small_recipes import FOLDER, PEDESTRIANS
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import build, shards
+from rireid_jax.data.build import build, shards
 
 FEW = {"train_identities": 4}
 MARKET = "Market-1501-v15.09.15"
@@ -131,7 +131,7 @@ def test_processes_write_the_same_bytes(tmp_path):
     """Each hashes strings in its own way, and protobuf orders fields in its own."""
     code = (
         "import sys\n"
-        "from rireid_jax.data.builders import build\n"
+        "from rireid_jax.data.build import build\n"
         f"print(build('pedestrians', {PEDESTRIANS!r}, data_dir=sys.argv[1]).path)"
     )
     folders = []

@@ -11,7 +11,7 @@ from market_folder import write_market_folder
 from PIL import Image
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.builders import build
+from rireid_jax.data.build import build
 from rireid_jax.data.raw.base import Count
 from rireid_jax.data.raw.viper import VIPeR
 from rireid_jax.doctor import diagnosis

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation.objective import objective
+from rireid_jax.paper.objective import objective
 
 
 def by_pairs(features_1, features_2, pids):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rireid_jax.data.degrade import downsample
+from rireid_jax.data.degradation import downsample
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import sweep
-from rireid_jax.evaluation.objective import objective
-from rireid_jax.evaluation.sweep import RESOLUTIONS, Originals, objective_curves, weight_curves
+from rireid_jax.paper.objective import objective
+from rireid_jax.paper.sweep import RESOLUTIONS, Originals, objective_curves, weight_curves
 
 WIDTH_MAX = 16
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from rireid_jax.config import base_config, validate
 from rireid_jax.data.augmentation import Augmentation
+from rireid_jax.data.loader import train_batches
 from rireid_jax.data.masks import released_mask
-from rireid_jax.data.pipeline import train_batches
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.models.network import create_network
 

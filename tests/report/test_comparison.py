@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rireid_jax.report.claims import CLAIMS, judge
-from rireid_jax.report.comparison import (
+from rireid_jax.paper.claims import CLAIMS, judge
+from rireid_jax.paper.comparison import (
     Complexity,
     Data,
     System,
@@ -25,8 +25,8 @@ from rireid_jax.report.comparison import (
     markdown,
     table_records,
 )
-from rireid_jax.report.page import Figure, page
-from rireid_jax.report.rows import TABLES
+from rireid_jax.paper.page import Figure, page
+from rireid_jax.paper.rows import TABLES
 
 ROOT = Path(__file__).parents[2]
 PEDESTRIANS = Data("pedestrians", "default", (64, 32))

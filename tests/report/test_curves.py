@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation.objective import Objective
-from rireid_jax.evaluation.sweep import RESOLUTIONS, ObjectiveCurves, WeightCurves
-from rireid_jax.report.curves import draw_objective, draw_weights
+from rireid_jax.paper.curves import draw_objective, draw_weights
+from rireid_jax.paper.objective import Objective
+from rireid_jax.paper.sweep import RESOLUTIONS, ObjectiveCurves, WeightCurves
 
 pytest.importorskip("matplotlib")
 

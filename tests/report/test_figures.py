@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from rireid_jax.report.figures import (
+from rireid_jax.runs.figures import (
     RIGHT,
     WRONG,
     RankedList,

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from rireid_jax.config import DATASETS, final_stage, validate
 from rireid_jax.errors import UserError
-from rireid_jax.report.published import RESULTS
-from rireid_jax.report.rows import CLASSICAL, ROWS, TABLES
+from rireid_jax.paper.published import RESULTS
+from rireid_jax.paper.rows import CLASSICAL, ROWS, TABLES
 
 get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
     "get_config"

@@ -1,6 +1,6 @@
 """The tables that a run prints."""
 
-from rireid_jax.report.tables import aligned, results_table
+from rireid_jax.text_table import aligned, results_table
 
 
 def metrics(rank1, psnr, bins=((0.0, 0.5, 0.125), (0.5, 1.0, None))):

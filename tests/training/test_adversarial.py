@@ -23,9 +23,9 @@ from rireid_jax.models.layers import BatchNorm, Dense
 from rireid_jax.models.network import Network
 from rireid_jax.models.pixels import normalise
 from rireid_jax.models.resnet import Head
+from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training import adversarial
 from rireid_jax.training.optim import create_optimizer
-from rireid_jax.training.parallel import AXIS, Parallel
 from rireid_jax.training.step import make_train_step
 
 MODULES = ("super_resolution", "discriminator", "extractor")

@@ -14,8 +14,8 @@ import pytest
 from orbax.checkpoint import v1 as ocp
 
 from rireid_jax.errors import UserError
+from rireid_jax.parallel import Parallel
 from rireid_jax.training.checkpoint import Checkpoints
-from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.state import create_state
 
 PARALLEL = Parallel("shard_map")

@@ -14,8 +14,8 @@ import optax
 import pytest
 
 from rireid_jax.errors import UserError
+from rireid_jax.parallel import Parallel
 from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
-from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.state import TrainState, create_state
 
 PARALLEL = Parallel("shard_map")

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from tiny_training import IMAGE_SIZE, initial_state, leaves, small_config
 
-from rireid_jax.data.builders import Built
-from rireid_jax.data.builders.registry import RecordSource
+from rireid_jax.data.build import Built
+from rireid_jax.data.build.dataset import RecordSource
 from rireid_jax.data.records import encode_png
+from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
-from rireid_jax.report.writer import MetricsWriter
+from rireid_jax.parallel import Parallel
+from rireid_jax.runs.metrics import MetricsWriter
 from rireid_jax.training import loop
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.loop import (
@@ -26,8 +28,6 @@ from rireid_jax.training.loop import (
     num_steps,
     train_stage,
 )
-from rireid_jax.training.parallel import Parallel
-from rireid_jax.training.stop import StopRequest
 
 STAGE = "ffsr"  # the quickest to compile
 PIDS = (3, 5, 8, 13)

@@ -17,7 +17,7 @@ from tiny_training import (
 )
 
 from rireid_jax.errors import UserError
-from rireid_jax.training.parallel import AXIS, Parallel
+from rireid_jax.parallel import AXIS, Parallel
 
 STEPS = 6  # of three epochs; the rate drops after the first
 KINDS = ("pmap", "shard_map")

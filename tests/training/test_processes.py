@@ -16,10 +16,10 @@ from tiny_training import initial_state, leaves, one_device_step, random_batch, 
 from training_process import BATCH_NORM
 from training_process import STEPS as SIX
 
-from rireid_jax.report.writer import MetricsWriter
+from rireid_jax.parallel import Parallel
+from rireid_jax.runs.metrics import MetricsWriter
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.loop import Stopped
-from rireid_jax.training.parallel import Parallel
 
 pytestmark = pytest.mark.multiprocess
 KINDS = ("pmap", "shard_map")

@@ -10,14 +10,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from tiny_training import IDENTITIES, IMAGE_SIZE, leaves, random_batch, small_config
 
-from rireid_jax.data.builders import Built
-from rireid_jax.data.builders.registry import RecordSource
+from rireid_jax.data.build import Built
+from rireid_jax.data.build.dataset import RecordSource
 from rireid_jax.models.layers import BatchNorm
 from rireid_jax.models.network import Network, create_network
 from rireid_jax.models.pixels import normalise
 from rireid_jax.models.resnet import Head
+from rireid_jax.parallel import Parallel
 from rireid_jax.training import loop, losses
-from rireid_jax.training.parallel import Parallel
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 

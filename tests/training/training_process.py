@@ -19,11 +19,11 @@ import jax
 import numpy as np
 from tiny_training import initial_state, leaves, random_batch, small_config, step_function
 
-from rireid_jax import processes
-from rireid_jax.report.writer import NoMetrics
+from rireid_jax import distributed
+from rireid_jax.distributed import StopRequest
+from rireid_jax.parallel import AXIS, Parallel
+from rireid_jax.runs.metrics import NoMetrics
 from rireid_jax.training import loop
-from rireid_jax.training.parallel import AXIS, Parallel
-from rireid_jax.training.stop import StopRequest
 
 STEPS = 6
 
@@ -54,7 +54,7 @@ def train_until_stopped(out: Path, stage: str, victim: int, at: int) -> str:
 
     def batches_with_a_signal(*args, **options):
         for number, batch in enumerate(batches(*args, **options), start=1):
-            if number == at and processes.index() == victim:
+            if number == at and distributed.index() == victim:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
 
@@ -91,13 +91,13 @@ def main(
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_disable_most_optimizations", True)
     if count > 1:
-        processes.join(f"localhost:{port}", count, index)
+        distributed.join(f"localhost:{port}", count, index)
     states = {kind: six_steps(kind) for kind in kinds}
     ended = train_until_stopped(Path(out), stage, victim, at) if stage else ""
-    if processes.is_first():
+    if distributed.is_first():
         for kind, history in states.items():
             np.savez(Path(out) / f"{kind}.npz", **history)
-    processes.leave()
+    distributed.leave()
     print(json.dumps({"devices": jax.device_count(), "ended": ended}))
 
 

@@ -1,0 +1,170 @@
+"""Components: parts of the system that are found by their name, and the fields that they declare.
+
+A component is one object in one file, registered by a decorator:
+
+    @SCHEDULES.register("cosine")
+    class Cosine: ...
+
+Its name can then stand in a config. A registry imports the modules of its own package when it is first asked, so that
+a new file in that package is all it takes. A component outside the package is registered when its module is imported;
+`config.imports` names such modules.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rireid_jax.errors import UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must satisfy.
+
+    Attributes:
+      ok: whether a value of the field's type does; a TypeError counts as no.
+      expected: the rule in words, for the error.
+    """
+
+    ok: Callable[[Any], bool]
+    expected: str | Callable[[], str]
+
+    def problem(self, value: Any) -> str:
+        """What was expected, where the value does not satisfy the check; else ""."""
+        try:
+            good = self.ok(value)
+        except TypeError:
+            good = False
+        if good:
+            return ""
+        return self.expected if isinstance(self.expected, str) else self.expected()
+
+
+def one_of(*choices: Any) -> Check:
+    """One of some values."""
+    return Check(lambda value: value in choices, f"one of {', '.join(map(repr, choices))}")
+
+
+def numbers(count: int, what: str, ok: Callable[[Any], bool]) -> Check:
+    """A tuple of `count` values, each of which satisfies `ok`."""
+    return Check(lambda value: len(value) == count and all(map(ok, value)), what)
+
+
+ANYTHING = Check(lambda value: True, "anything")
+POSITIVE = Check(lambda value: value > 0, "a number above 0")
+AT_LEAST_ZERO = Check(lambda value: value >= 0, "a number of at least 0")
+PROBABILITY = Check(lambda value: 0 <= value <= 1, "a number in [0, 1]")
+BELOW_ONE = Check(lambda value: 0 <= value < 1, "a number in [0, 1)")
+IMAGE_SIZE = numbers(
+    2,
+    "(height, width), two positive multiples of 4",
+    lambda n: type(n) is int and n > 0 and n % 4 == 0,
+)
+EPOCHS = Check(
+    lambda value: all(type(n) is int and n >= 0 for n in value) and list(value) == sorted(value),
+    "epochs in increasing order",
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the config, declared once.
+
+    Attributes:
+      default: at the paper's size; its type is the field's type.
+      about: what it is, its unit, and where the default comes from.
+      check: what a value must satisfy.
+      small: the default at the two-core size; None: the same.
+    """
+
+    default: Any
+    about: str
+    check: Check = ANYTHING
+    small: Any = None
+
+    def value(self, small: bool) -> Any:
+        """The default at a size."""
+        return self.small if small and self.small is not None else self.default
+
+
+class Registry(Mapping[str, T]):
+    """Components of one kind by name.
+
+    Attributes:
+      kind: what they are, in the words of an error.
+    """
+
+    def __init__(self, kind: str, package: str):
+        """Knows nothing yet.
+
+        Args:
+          kind: what the components are.
+          package: whose modules register the components that come with the project.
+        """
+        self.kind = kind
+        self._package = package
+        self._loaded = False
+        self._components: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """A decorator that makes a component known by a name.
+
+        Raises:
+          ValueError: another component has the name.
+        """
+
+        def add(component: T) -> T:
+            known = self._components.get(name, component)
+            if _origin(known) != _origin(component):  # a module that is run twice replaces its own
+                raise ValueError(f"{self.kind} {name!r} is registered by {_origin(known)} already")
+            self._components[name] = component
+            return component
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        if name not in self._components:
+            raise UserError(
+                f"{self.kind}: found {name!r}, expected one of {', '.join(self._components)}"
+            )
+        return self._components[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._components
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(self._components)
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._components)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True  # first: the modules may ask too
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+            importlib.import_module(module.name)
+
+
+def _origin(component: Any) -> str:
+    return f"{component.__module__}.{getattr(component, '__qualname__', '')}"
+
+
+# What each kind of component must offer is said in the package that holds it.
+SUPER_RESOLUTION: Registry[Any] = Registry("super-resolution network", "rireid_jax.models")
+EXTRACTORS: Registry[Any] = Registry("extractor", "rireid_jax.models")
+LOSSES: Registry[Any] = Registry("loss term", "rireid_jax.training.losses")
+MASKS: Registry[Any] = Registry("mask", "rireid_jax.training.masks")
+SCHEDULES: Registry[Any] = Registry("learning-rate schedule", "rireid_jax.training.schedules")
+OPTIMIZERS: Registry[Any] = Registry("optimizer", "rireid_jax.training.optimizers")
+PROTOCOLS: Registry[Any] = Registry("evaluation protocol", "rireid_jax.evaluation.protocols")
+DATASETS: Registry[Any] = Registry("data set", "rireid_jax.data.datasets")

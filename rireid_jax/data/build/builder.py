@@ -1,0 +1,388 @@
+"""What all builders share: from a list of images to a TFDS data set on disk.
+
+A builder says which images its splits have (`list_items`) and how one becomes a record (`make`).
+Everything else is here and in `shards`: the order, threads or clusters, bad images, checks, the protocol hash.
+TensorFlow is not needed: images reach TFDS as encoded bytes, and go to array_record files.
+"""
+
+import abc
+import contextlib
+import errno
+import functools
+import hashlib
+import io
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging as absl_logging
+from etils import epath
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+from rireid_jax.config import effective_recipe
+from rireid_jax.data.build.beam import run_on_beam
+from rireid_jax.data.build.checks import LeftOut, check_names, check_queries
+from rireid_jax.data.build.shards import Item, plan_shards, read_report, write_shard
+from rireid_jax.data.raw.base import file_size
+from rireid_jax.data.records import FORMAT_VERSION, ProtocolHash, Record, recipe_hash
+from rireid_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
+# collection of garbage; so whoever makes a record looks here.
+_TERMINATED = threading.Event()
+_SHARDS = "shards"  # where they are until the data set is complete
+
+
+class RecordBuilder(tfds.core.GeneratorBasedBuilder):
+    """A TFDS builder of records.
+
+    The data set lies in ``data_dir/<dataset>/<hash of the recipe>/<format version>``. It is built
+    in a temporary folder beside and renamed when complete, so a build that fails or is interrupted
+    leaves nothing. Two processes may build at once: both do the work, one of them wins the rename,
+    both read the winner's files.
+    """
+
+    VERSION = tfds.core.Version(f"{FORMAT_VERSION}.0.0")
+    # Nothing is downloaded; TFDS would look for checksums by way of a package it does not install.
+    url_infos = None
+    # Decoding and resampling release the interpreter's lock; drawing does not.
+    draws = False
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        *,
+        data_dir: str,
+        raw_dir: str = "",
+        max_bad_images: int = 0,
+        threads: int = 0,
+        beam: str = "",
+    ):
+        """Prepares a build; nothing is read or written yet.
+
+        Args:
+          recipe: every field of the data set's recipe in the config.
+          data_dir: where built data sets go.
+          raw_dir: where the original files lie; "" where there are none.
+          max_bad_images: unreadable images to leave out before giving up.
+          threads: that read and make images; 0: as many as there are cores, but at most 16.
+          beam: options of the Apache Beam pipeline that builds; "": this process does.
+        """
+        self._arguments = dict(
+            recipe=dict(recipe),
+            data_dir=data_dir,
+            raw_dir=raw_dir,
+            max_bad_images=max_bad_images,
+            threads=1,  # a cluster has a worker for every core
+        )
+        self.recipe = dict(recipe)
+        self.raw_dir = raw_dir
+        self.max_bad_images = max_bad_images
+        self.threads = 1 if self.draws else threads or min(16, os.cpu_count() or 1)
+        self.beam = beam
+        self.width_max = 0  # pixels; of r = width / width_max; known once it is built
+        config = tfds.core.BuilderConfig(name=recipe_hash(self.name, self.hashed_recipe()))
+        with quiet():  # TFDS warns of every config that is not in a list
+            super().__init__(
+                data_dir=os.path.expanduser(data_dir), config=config, file_format="array_record"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Builders travel to workers as what they were made from."""
+        return _rebuild, (type(self), self._arguments, self.width_max)
+
+    @abc.abstractmethod
+    def list_items(self) -> dict[str, list[Item]]:
+        """The images of every split, in any order; by names and lists, as far as these tell.
+
+        Raises:
+          UserError: the raw files are not what the data set expects.
+        """
+
+    @abc.abstractmethod
+    def greatest_width(self) -> int:
+        """Of r = width / greatest width, in pixels; where the recipe does not say, that of all images."""
+
+    @abc.abstractmethod
+    def make(self, item: Item) -> Record | None:
+        """Makes one record: a function of the item and the recipe alone.
+
+        Returns:
+          The record, or None where the image is of no use to the data set.
+
+        Raises:
+          UserError: the image is not readable.
+        """
+
+    def hashed_recipe(self) -> dict[str, Any]:
+        """The recipe by which data sets and protocols are told apart."""
+        return effective_recipe(self.name, self.recipe)
+
+    @property
+    def expected_size(self) -> tuple[int, int] | None:
+        """(width, height) in pixels of all high-resolution images; None where they vary."""
+        return None
+
+    def sources(self) -> Sequence[Path]:
+        """Raw files that the data set depends on, other than those of its images."""
+        return ()
+
+    def raw_size(self, item: Item) -> int:
+        """Bytes of an image's own file; 0 where it has none."""
+        return file_size(item.origin) if isinstance(item.origin, Path) else 0
+
+    def in_threads(self, function: Callable[[T], R], values: Iterable[T]) -> list[R]:
+        """The function of every value, in the order of the values."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(function, values))
+
+    @functools.cached_property
+    def items(self) -> dict[str, list[Item]]:
+        """What `list_items` returned; raw folders may be large."""
+        return self.list_items()
+
+    def prepare(self) -> None:
+        """Builds the data set.
+
+        Raises:
+          UserError: what ``list_items`` raises; more than ``max_bad_images`` unreadable images;
+            names that appear twice; a query without any possible match; a full
+            disk, or a folder that cannot be written to.
+        """
+        try:
+            with (
+                _terminated_as_by_exit(),
+                tempfile.TemporaryDirectory() as downloads,  # TFDS makes one even if unused
+                contextlib.redirect_stdout(io.StringIO()),  # TFDS announces a download
+            ):
+                self.download_and_prepare(download_dir=downloads)
+        except (OSError, RuntimeError) as error:
+            if _disk_full(error):
+                raise UserError(
+                    f"config.data.dir: the disk is full, expected room for {self.name} in "
+                    f"{self.data_dir_root}"
+                ) from error
+            if not self.data_path.exists():
+                if isinstance(error, PermissionError | FileExistsError | NotADirectoryError):
+                    raise UserError(
+                        f"config.data.dir: {error}, expected a folder to write to"
+                    ) from error
+                raise
+            logger.info("%s: another process has built it meanwhile", self.data_dir)
+        finally:
+            for folder in (self.data_path.parent, self.data_path.parent.parent):
+                with contextlib.suppress(OSError):  # it holds something, as it should
+                    os.rmdir(folder)
+
+    def fingerprint(self) -> str:
+        """A hash of the raw files' names, sizes in bytes and labels; "" where nothing is raw."""
+        if not self.raw_dir:
+            return ""
+        rows: list[tuple[Any, ...]] = []
+        for split, items in self.items.items():
+            rows += [(split, i.name, i.pid, i.camid, self.raw_size(i)) for i in items]
+        rows += [("", path.name, 0, 0, file_size(path)) for path in self.sources()]
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self, metadata=tfds.core.MetadataDict(), features=_features()
+        )
+
+    def _split_generators(self, dl_manager: Any) -> Any:
+        raise NotImplementedError  # `_download_and_prepare` needs none
+
+    def _generate_examples(self, **_: Any) -> Any:
+        raise NotImplementedError
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        """Writes the shards, and what is to be known of them.
+
+        TFDS would shuffle the records first, and needs TensorFlow to do so past one gigabyte.
+        """
+        check_names(self.items)
+        check_queries(self.items)
+        self.width_max = self.greatest_width()
+        folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
+        shards = plan_shards(self.items, folder)
+        counts = ", ".join(f"{len(items)} of {split}" for split, items in self.items.items())
+        logger.info("%s: builds %s", self.name, counts)
+        if self.beam:
+            run_on_beam(self.beam, shards, functools.partial(self.write, folder=str(folder)))
+        else:
+            bad = 0
+            for shard in shards:
+                bad += self.write(shard, str(folder))
+                if bad > self.max_bad_images:
+                    break
+        self._complete(shards, folder)
+
+    def write(self, shard: str, folder: str) -> int:
+        """Writes a shard whose plan lies in the folder. Returns how many of its images are unreadable."""
+        return write_shard(
+            shard,
+            epath.Path(folder),
+            make=self._make_unless_terminated,
+            serialize=serialize,
+            expected_size=self.expected_size,
+            max_bad_images=self.max_bad_images,
+            threads=self.threads,
+        )
+
+    def _make_unless_terminated(self, item: Item) -> Record | None:
+        if _TERMINATED.is_set():
+            sys.exit(128 + signal.SIGTERM)
+        return self.make(item)
+
+    def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
+        """Moves the records to their places and writes the data set's metadata."""
+        protocol = ProtocolHash(self.name, self.hashed_recipe())
+        train_pids: set[int] = set()
+        lengths: dict[str, list[int]] = {split: [] for split in self.items}
+        num_bytes = dict.fromkeys(self.items, 0)
+        written: dict[str, list[str]] = {split: [] for split in self.items}
+        left_out = LeftOut(self.name, self.max_bad_images)
+        for shard in shards:
+            report = read_report(shard, folder)
+            left_out.add(report)
+            for row in report.rows:
+                protocol.add(row)
+            split = shard.rpartition("-")[0]
+            if split == "train":
+                train_pids.update(row.pid for row in report.rows)
+            if report.rows:
+                lengths[split].append(len(report.rows))
+                num_bytes[split] += report.num_bytes
+                written[split].append(shard)
+        left_out.tell(self.expected_size)
+        for split, names in written.items():
+            if not names:
+                raise UserError(
+                    f"{self.name}: found no image of use for {split} in {self.raw_dir}, expected "
+                    "some that are readable and large enough"
+                )
+        if left_out.any:
+            self._check_what_is_left(shards, folder)
+        infos = []
+        for split, names in written.items():
+            template = tfds.core.ShardedFileTemplate(
+                dataset_name=self.name,
+                data_dir=folder.parent,
+                split=split,
+                filetype_suffix="array_record",
+            )
+            for number, shard in enumerate(names):
+                place = template.sharded_filepath(shard_index=number, num_shards=len(names))
+                (folder / f"{shard}.records").replace(place)
+            infos.append(
+                tfds.core.SplitInfo(
+                    name=split,
+                    shard_lengths=lengths[split],
+                    num_bytes=num_bytes[split],
+                    filename_template=template,
+                )
+            )
+        self.info.set_splits(tfds.core.SplitDict(infos))
+        self.info.metadata.update(
+            protocol_hash=protocol.hexdigest(),
+            width_max=self.width_max,
+            train_pids=sorted(train_pids),
+            fingerprint=self.fingerprint(),
+            recipe=self.hashed_recipe(),
+        )
+        folder.rmtree()
+
+    def _check_what_is_left(self, shards: Iterable[str], folder: epath.Path) -> None:
+        """Checks again what images that were left out may have undone."""
+        left: dict[str, list[Item]] = {split: [] for split in self.items}
+        for shard in shards:
+            for row in read_report(shard, folder).rows:
+                left[row.split].append(Item(row.name, row.pid, row.camid, ()))
+        check_queries(left)
+
+
+def _rebuild(kind: type[RecordBuilder], arguments: dict[str, Any], width_max: int) -> RecordBuilder:
+    builder = kind(**arguments)
+    builder.width_max = width_max
+    return builder
+
+
+def _features() -> tfds.features.FeaturesDict:
+    encoded = tfds.features.Tensor(shape=(), dtype=np.object_)  # bytes, perhaps none
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "target": encoded,
+            "mask": encoded,
+            "pid": tfds.features.Scalar(np.int32),
+            "camid": tfds.features.Scalar(np.int32),
+            "resolution": tfds.features.Scalar(np.float32),
+            "name": encoded,
+        }
+    )
+
+
+@functools.cache
+def _serializer() -> tuple[tfds.features.FeaturesDict, ExampleSerializer]:
+    features = _features()
+    return features, ExampleSerializer(features.get_serialized_info())
+
+
+def serialize(record: Record) -> bytes:
+    """A record as TFDS stores it, in the same bytes in every process."""
+    fields = {name: getattr(record, name) for name in Record.__dataclass_fields__}
+    features, serializer = _serializer()
+    example = features.encode_example(fields | {"name": os.fsencode(record.name)})
+    # TFDS leaves the order of the fields to protobuf, which draws it anew in every process.
+    return serializer.get_tf_example(example).SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def _terminated_as_by_exit() -> Iterator[None]:
+    """Lets SIGTERM unwind the stack, so that what was begun is taken away; else it ends Python at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def stop(number: int, _: Any) -> None:
+        _TERMINATED.set()
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        _TERMINATED.clear()
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps TFDS from logging what is of no use to the user."""
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(verbosity)
+
+
+def _disk_full(error: BaseException) -> bool:
+    # array_record raises RuntimeError with the system's words in it, and so does Beam.
+    code = getattr(error, "errno", None)
+    return code in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)

@@ -1,5 +1,0 @@
-"""Builders: raw files or drawings in, TFDS data sets of records out."""
-
-from rireid_jax.data.builders.registry import BUILDERS, Built, build
-
-__all__ = ["BUILDERS", "Built", "build"]

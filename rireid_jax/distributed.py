@@ -1,0 +1,316 @@
+"""The processes of a run: all do the same, the first alone writes, and they begin and end together.
+
+What they tell one another goes through JAX's coordination service, not over the devices: a build may take hours, and
+no collective waits as long.
+"""
+
+import contextlib
+import functools
+import itertools
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from rireid_jax.errors import UserError
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+HEARTBEAT_SECONDS = 30  # without a sign of life from a process, after which the others end
+_LONG = 3_600_000  # milliseconds; of one request, which is then made again
+_FAREWELL_SECONDS = 10  # at most, that the first process waits for the others to know that they end
+
+_joined = False
+_inside = False  # of what the first process does while the others wait
+_turns = itertools.count()
+_listeners: dict[str, threading.Thread] = {}
+_lost = threading.Lock()
+
+
+def join(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Makes this process one of several. To be called once, before anything touches a device.
+
+    Args:
+      coordinator: host:port of the first process; None, as the others then: the cluster says (Slurm, Open MPI, a
+        TPU pod, Kubernetes).
+      num_processes: how many there are.
+      process_id: of this one, from 0 on.
+
+    Raises:
+      UserError: there is no cluster that JAX knows, or not all processes came within five minutes.
+    """
+    global _joined
+    import jax
+
+    # JAX would handle SIGTERM, from here on and for good, and Orbax would ask it whether to stop with a count of
+    # steps of its own, which spoils the answer (`training.stop` has ours).
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        found = "a cluster" if coordinator is None else f"process {process_id} of {num_processes}"
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"--distributed: {found} could not be joined ({reason}), expected all processes to start within five "
+            "minutes under Slurm, Open MPI, Kubernetes or on a TPU, or with --coordinator, --num_processes and "
+            "--process_id"
+        ) from error
+    _joined = True
+    when_told("end", lambda status: _exit(int(status)))
+
+
+def count() -> int:
+    """How many there are; 1 without `join`."""
+    return _state().num_processes if _joined else 1
+
+
+def index() -> int:
+    """The number of this one, from 0 on."""
+    return _state().process_id if _joined else 0
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes."""
+    return index() == 0
+
+
+def from_first(function: Callable[[], T]) -> T:
+    """What a function returns, or raises as UserError, in the first process; the others wait and get the same.
+
+    All processes must call it, in the same order. What it does may call it again.
+
+    Args:
+      function: returns a value as JSON has them, without tuples.
+    """
+    global _inside
+    if count() == 1 or _inside:
+        return function()
+    key = f"turn/{next(_turns)}"
+    if is_first():
+        _inside = True
+        try:
+            value = function()
+        except UserError as error:
+            tell(key, json.dumps({"error": str(error)}))
+            raise
+        finally:
+            _inside = False
+        tell(key, json.dumps({"value": value}))
+        return value
+    told: Mapping[str, Any] = json.loads(wait_for(key))
+    if "error" in told:
+        raise UserError(told["error"])
+    return told["value"]
+
+
+def by_first(function: Callable[P, T]) -> Callable[P, T]:
+    """As a decorator, `from_first`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return from_first(lambda: function(*args, **kwargs))
+
+    return call
+
+
+def tell(key: str, value: str) -> None:
+    """Tells all processes something, under a key."""
+    _client().key_value_set(_place(key), value, allow_overwrite=True)
+
+
+def wait_for(key: str) -> str:
+    """What is told under a key, once it is."""
+    while True:
+        try:
+            return _client().blocking_key_value_get(_place(key), _LONG)
+        except RuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
+
+
+def when_told(key: str, action: Callable[[str], None]) -> None:
+    """Does something, in a thread of its own, with what is told under a key, once it is."""
+
+    def listen() -> None:
+        try:
+            value = wait_for(key)
+        except RuntimeError:  # the first process is gone, and with it all that is told
+            _lost.acquire()  # for good: one thread says so
+            print("error: the first process ended without a word", file=sys.stderr, flush=True)
+            os._exit(1)
+        if value:  # `leave` tells nothing
+            action(value)
+
+    _listeners[key] = threading.Thread(target=listen, name=f"rireid_jax {key}", daemon=True)
+    _listeners[key].start()
+
+
+def leave() -> None:
+    """Ends the company, when this process has done its part: waits until all have."""
+    global _joined
+    if not _joined:
+        return
+    import jax
+
+    tell(f"done/{index()}", "done")
+    if is_first():
+        for other in range(count()):
+            wait_for(f"done/{other}")
+        for key in _listeners:
+            tell(key, "")
+    for listener in _listeners.values():
+        listener.join()
+    _listeners.clear()
+    jax.distributed.shutdown()
+    _joined = False
+
+
+def end(status: int, reason: str) -> NoReturn:
+    """Ends this process, and the others with it, with an exit status. Whichever is the first to end says why.
+
+    At once: after a failed save, Orbax's threads would tell of it at length while Python ends.
+
+    Args:
+      status: of all processes.
+      reason: for the user; "" says nothing.
+    """
+    if count() == 1 or _claims_the_end():
+        if reason:
+            sys.stderr.write(f"{reason}\n")  # at once, as others may write to the same file
+        if count() > 1:
+            with contextlib.suppress(RuntimeError):  # there may be nobody left
+                tell("end", str(status))
+    _exit(status)
+
+
+class StopRequest:
+    """While entered, the first SIGTERM or SIGINT asks the loop to save and stop; a second one kills.
+
+    With several processes the answer is the same in all of them at the same step, whichever was asked.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore_handlers()
+
+    def now(self) -> bool:
+        """Whether to stop after this step. Every process must ask at every step."""
+        if count() == 1:
+            return self._asked
+        return _agreement().stops_now(self._asked)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous = {}
+
+
+class _Agreement:
+    """After which step several processes stop.
+
+    JAX runs ahead of the devices, in each process by as many steps as it likes. So when one has been asked, all say how
+    many steps they have begun, and begin no other until they know: they stop one step after the one that is furthest.
+    Steps are counted over all stages of a run, as the next may begin meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._last = math.inf
+        self._told = self._deciding = False
+        self._change = threading.Condition()
+        when_told("stop", self._decide)
+
+    def stops_now(self, asked: bool) -> bool:
+        """Counts a step; whether it is the last."""
+        if asked and not self._told:
+            self._told = True
+            tell("stop", "asked")
+        with self._change:
+            self._change.wait_for(lambda: not self._deciding)
+            self._begun += 1
+            return self._begun >= self._last
+
+    def _decide(self, _: str) -> None:
+        with self._change:
+            self._deciding = True
+            begun = self._begun
+        tell(f"begun/{index()}", str(begun))
+        if is_first():
+            others = range(count())
+            furthest = max(int(wait_for(f"begun/{other}")) for other in others)
+            tell("last", str(furthest + 1))
+        last = int(wait_for("last"))
+        with self._change:
+            self._last, self._deciding = last, False
+            self._change.notify_all()
+
+
+@functools.cache
+def _agreement() -> _Agreement:
+    """That of this run."""
+    return _Agreement()
+
+
+def _claims_the_end() -> bool:
+    """Whether no other process has said why all end."""
+    try:
+        return _client().key_value_increment(_place("ending"), 1) == 1
+    except RuntimeError:  # the first process is gone, and cannot have said anything
+        return True
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if count() > 1:
+        with contextlib.suppress(RuntimeError):
+            if is_first():  # through it alone the others learn that they end
+                deadline = time.monotonic() + _FAREWELL_SECONDS
+                for other in range(1, count()):
+                    left = max(1, round(1000 * (deadline - time.monotonic())))
+                    _client().blocking_key_value_get(_place(f"gone/{other}"), left)
+            else:
+                tell(f"gone/{index()}", "gone")
+    os._exit(status)
+
+
+def _place(key: str) -> str:
+    return f"rireid_jax/{key}"
+
+
+def _state() -> Any:
+    from jax._src import distributed  # the coordination service has no public name
+
+    return distributed.global_state
+
+
+def _client() -> Any:
+    return _state().client

@@ -1,0 +1,182 @@
+"""What sections 5.3 and 5.4 of the paper claim, and whether our figures say the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rireid_jax.paper.comparison import System, printed_benchmark, table_records
+from rireid_jax.paper.rows import TABLES
+
+HOLDS, ON_AVERAGE, FAILS, NOT_RUN = "holds", "holds on average", "does not hold", "not run"
+_FFSR, _RIFE, _TABLE_3 = "Validity of FFSR", "Validity of RIFE", "Table 3's order"
+_EFFECT = "Effect to the objective function"
+
+Curves = tuple[Sequence[float], Sequence[float]]  # panels (a) and (b) of Figures 2 and 4
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one row of a table has a higher Rank-1 than another.
+
+    Attributes:
+      finding: the paragraph of section 5.3 that it is part of, or the table.
+      text: the claim.
+      better: row of the system that is said to be better.
+      worse: row of the other.
+      table: key of `TABLES` that prints both.
+    """
+
+    finding: str
+    text: str
+    better: str
+    worse: str
+    table: str
+
+
+CLAIMS = (
+    Claim(_FFSR, "FFSR with the Gaussian mask is above the AE", "ffsr", "ae", "table1"),
+    Claim(_FFSR, "joint learning is above learning apart", "ffsr_joint", "ffsr", "table1"),
+    Claim(
+        _FFSR,
+        "segmented masks are above the Gaussian one",
+        "ffsr_segmentation_joint",
+        "ffsr_joint",
+        "table1",
+    ),
+    Claim(_FFSR, "FFSR is above SRCNN", "ffsr_joint", "srcnn", "table1"),
+    Claim(_FFSR, "FFSR is above VDSR", "ffsr_joint", "vdsr", "table1"),
+    Claim(_RIFE, "two ResNet50 are above one", "two_resnet50", "resnet50", "table2"),
+    Claim(
+        _RIFE,
+        "learned weights are above equal ones",
+        "two_resnet50_weighted",
+        "two_resnet50",
+        "table2",
+    ),
+    Claim(
+        _RIFE,
+        "RIFE is above two ResNet50 with learned weights",
+        "rife",
+        "two_resnet50_weighted",
+        "table2",
+    ),
+    Claim(_RIFE, "RIFE is above the baseline", "rife", "resnet50", "table2"),
+    Claim(_TABLE_3, "FFSR is above the baseline", "ffsr_joint", "resnet50", "table3"),
+    Claim(_TABLE_3, "RIFE is above FFSR", "rife", "ffsr_joint", "table3"),
+    Claim(_TABLE_3, "FFSR+RIFE is above RIFE", "ffsr_rife", "rife", "table3"),
+    Claim(_TABLE_3, "FFSR+RIFE is above FFSR", "ffsr_rife", "ffsr_joint", "table3"),
+    Claim(_TABLE_3, "FFSR+RIFE is above SE-ResNet50", "ffsr_rife", "se_resnet50", "table3"),
+    Claim(_TABLE_3, "FFSR+RIFE is above DenseNet121", "ffsr_rife", "densenet121", "table3"),
+    Claim(_TABLE_3, "FFSR+RIFE is above SING", "ffsr_rife", "sing", "table3"),
+)
+
+
+def judge(
+    dataset: str, systems: Mapping[str, System], objective: Mapping[str, Curves]
+) -> list[dict[str, Any]]:
+    """Every claim with its verdict.
+
+    Args:
+      dataset: ours.
+      systems: by row.
+      objective: O(r, r) and O(r, 1) of Eq. 2 at increasing r, by the rows they were measured for.
+
+    Returns:
+      [{"finding", "claim", "verdict", "ours", "paper"}]; the last two in words.
+    """
+    judged = [_judge(claim, dataset, systems) for claim in CLAIMS]
+    judged.insert(5, _complexity(systems))  # the last of its finding
+    for row, name in (("ffsr_joint", "FFSR"), ("rife", "RIFE"), ("ffsr_rife", "FFSR+RIFE")):
+        judged.append(_decreases(row, name, objective))
+    for row, name in (("ffsr_joint", "FFSR"), ("rife", "RIFE")):
+        judged.append(_flatter(row, name, objective))
+    others = [mean for row, mean in _means(objective).items() if row != "ffsr_rife"]
+    best = _means(objective).get("ffsr_rife", np.inf)
+    complete = best < np.inf and len(others) == 3
+    judged.append(
+        {
+            "finding": _EFFECT,
+            "claim": "FFSR and RIFE together have the least O",
+            "verdict": NOT_RUN if not complete else HOLDS if best < min(others) else FAILS,
+            "ours": f"{_beside(best, min(others))}, the least of the others" if complete else "-",
+            "paper": "drawn in Figure 4",
+        }
+    )
+    return judged
+
+
+def _judge(claim: Claim, dataset: str, systems: Mapping[str, System]) -> dict[str, Any]:
+    better, worse = (systems.get(row, System()).results for row in (claim.better, claim.worse))
+    seeds = sorted(better.keys() & worse.keys())
+    gains = [100 * (better[seed]["rank1"] - worse[seed]["rank1"]) for seed in seeds]
+    verdict, ours = NOT_RUN, "-"
+    if gains:
+        mean = float(np.mean(gains))
+        verdict = HOLDS if min(gains) > 0 else ON_AVERAGE if mean > 0 else FAILS
+        ours = f"{mean:+.1f} points of Rank-1; above with {sum(g > 0 for g in gains)} of {len(gains)} seeds"
+    return {
+        "finding": claim.finding,
+        "claim": claim.text,
+        "verdict": verdict,
+        "ours": ours,
+        "paper": _printed_gain(claim, dataset),
+    }
+
+
+def _printed_gain(claim: Claim, dataset: str) -> str:
+    """The difference in Rank-1 in the paper's table, in words."""
+    table = TABLES[claim.table]
+    records = {record["row"]: record for record in table_records(table, dataset, {})}
+    gain = records[claim.better]["paper_rank1"] - records[claim.worse]["paper_rank1"]
+    return f"{100 * gain:+.1f} points on {printed_benchmark(table, dataset)[0]}"
+
+
+def _complexity(systems: Mapping[str, System]) -> dict[str, Any]:
+    """Multiply-accumulates of networks that need not be trained."""
+    sizes = [systems.get(row, System()).complexity for row in ("ffsr_joint", "vdsr")]
+    macs = [size.restorer_macs for size in sizes if size and size.restorer_macs]
+    known = len(macs) == 2
+    printed = {line.title: line.macs for line in TABLES["table1"].lines}
+    return {
+        "finding": _FFSR,
+        "claim": "FFSR is of less complexity than VDSR",
+        "verdict": NOT_RUN if not known else HOLDS if macs[0] < macs[1] else FAILS,
+        "ours": f"{macs[0] / 1e9:.2f} and {macs[1] / 1e9:.2f} GMACs at 384x128" if known else "-",
+        "paper": f"{printed['FFSR, Gaussian mask']} and {printed['VDSR']} GFLOPs",
+    }
+
+
+def _means(objective: Mapping[str, Curves]) -> dict[str, float]:
+    return {row: float(np.mean(values)) for row, values in objective.items()}
+
+
+def _decreases(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str, Any]:
+    """O of Eq. 2, mean over both panels, of a system beside the baseline's."""
+    means, known = _means(objective), {"resnet50", row} <= objective.keys()
+    return {
+        "finding": _EFFECT,
+        "claim": f"{name} has a smaller O than the baseline",
+        "verdict": NOT_RUN if not known else HOLDS if means[row] < means["resnet50"] else FAILS,
+        "ours": f"{_beside(means[row], means['resnet50'])}, means of Figure 4" if known else "-",
+        "paper": "drawn in Figure 4",
+    }
+
+
+def _flatter(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str, Any]:
+    """The slope of O(r, 1), panel (b): by how much it falls from the least to the full resolution."""
+    known = {"resnet50", row} <= objective.keys()
+    falls = {key: varied[0] - varied[-1] for key, (_, varied) in objective.items()}
+    return {
+        "finding": _EFFECT,
+        "claim": f"{name} decreases the slope of O",
+        "verdict": NOT_RUN if not known else HOLDS if falls[row] < falls["resnet50"] else FAILS,
+        "ours": f"O(r, 1) falls by {_beside(falls[row], falls['resnet50'])}" if known else "-",
+        "paper": "drawn in Figure 4",
+    }
+
+
+def _beside(value: float, other: float) -> str:
+    change = f"{100 * (value - other) / abs(other):+.2g}% " if other else ""
+    return f"{value:.3g}, {change}from {other:.3g}"

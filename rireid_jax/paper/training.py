@@ -1,0 +1,204 @@
+"""Trains each row of Tables 1 to 3 with each seed in a folder of its own, and nothing twice."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from rireid_jax.config import stages_to
+from rireid_jax.data.build import Built
+from rireid_jax.errors import UserError
+from rireid_jax.paper.classical import scoring as classical
+from rireid_jax.paper.rows import CLASSICAL, ROWS
+from rireid_jax.runs.results import write_results
+from rireid_jax.runs.run import run
+from rireid_jax.runs.trial import build_dataset
+from rireid_jax.runs.trials import average, has_finished, split_configs, take_over
+from rireid_jax.runs.workdir import claim, locked, read_config, read_results, split_folder
+from rireid_jax.training.loop import Stopped
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is trained on one division of the identities.
+
+    Attributes:
+      config: of this part.
+      folder: its work directory.
+    """
+
+    config: ConfigDict
+    folder: str
+
+
+def row_folder(workdir: str, row: str, seed: int) -> str:
+    """The work directory of a row trained with a seed."""
+    return os.path.join(workdir, row, f"seed{seed}")
+
+
+def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
+    """The config of a row trained with a seed, with its own stages alone: no row depends on those of another."""
+    own = config.copy_and_resolve_references()
+    own.seed = seed
+    own.baseline = ""
+    own.run = stages_to(own, ROWS[row].stage) if ROWS[row].stage else ()
+    own.stages = ConfigDict({stage: own.stages[stage] for stage in own.run})
+    return own
+
+
+def row_parts(config: ConfigDict, workdir: str, row: str, seed: int) -> list[Part]:
+    """A row's parts: one, or one for each division of the identities."""
+    own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
+    parts = split_configs(own)
+    if not parts:
+        return [Part(own, folder)]
+    return [Part(part, split_folder(folder, split)) for split, part in parts.items()]
+
+
+def obstacle(config: ConfigDict, row: str, data: Built, asked: bool) -> str:
+    """Why a row cannot be trained, in words; "" where it can.
+
+    Args:
+      config: of all rows.
+      row: key of `ROWS`.
+      data: the data set, or one division of it.
+      asked: whether the user named the row.
+    """
+    spec = ROWS[row]
+    if spec.needs_masks and not data.splits["train"][0].mask:
+        return "the data set stores no masks"
+    if spec.own_backbone and config.init.backbone and not asked:
+        return f"needs --rows={row} with config.init.backbone of its own architecture"
+    pairs = len(data.splits["query"]) * len(data.splits["gallery"])
+    if row in CLASSICAL and pairs > classical.MAX_PAIRS:
+        return (
+            f"{pairs:,} pairs of query and gallery images are too many for its matrix of distances"
+        )
+    return ""
+
+
+def check_folders(config: ConfigDict, workdir: str) -> None:
+    """Refuses a work directory in which a row has been trained by another config.
+
+    Raises:
+      UserError: names the folder and the fields that differ.
+    """
+    for row, seed, folder in _trained(workdir):
+        try:
+            claim(folder, _as_trained(config, row, seed, folder))
+        except UserError as error:
+            raise UserError(f"{error}. Without that folder the row is trained anew") from error
+
+
+def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
+    """Trains and evaluates a row unless its results are there.
+
+    Stages that another row has finished with the same seed are copied from it.
+
+    Raises:
+      UserError: a mistake in the config, the files, or the work directory.
+      Stopped: asked to stop while training.
+    """
+    own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
+    if read_results(folder, own):
+        logger.info("%s, seed %d: finished before", row, seed)
+        return
+    print(f"\n{row}, seed {seed}", flush=True)
+    if row in CLASSICAL:
+        _score_classical(config, workdir, row, seed)
+        return
+    for place, part in enumerate(row_parts(config, workdir, row, seed)):
+        others = [
+            row_parts(config, workdir, other, seed)[place].folder
+            for other in ROWS
+            if other not in (row, *CLASSICAL)
+        ]
+        data: dict[str, Built] = {}
+        for stage in part.config.run:
+            name = part.config.stages[stage].dataset or part.config.dataset
+            if name not in data:
+                data[name] = build_dataset(part.config, name)
+            if has_finished(part.config, part.folder, stage, len(data[name].splits["train"])):
+                continue
+            source = take_over(part.config, stage, part.folder, others, data[name])
+            if source:
+                logger.info("%s: taken from %s", stage, source)
+    try:
+        run(own, folder, "train")
+    except Stopped as stopped:
+        raise Stopped(f"{row}, seed {seed}, {stopped}") from None
+
+
+def read_rows(config: ConfigDict, workdir: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """The results of every row that has some, by seed.
+
+    Raises:
+      UserError: they are of different protocols, so that they cannot be compared.
+    """
+    results: dict[str, dict[int, dict[str, Any]]] = {}
+    for row, seed, folder in _trained(workdir):
+        found = read_results(folder, _as_trained(config, row, seed, folder))
+        if found:
+            results.setdefault(row, {})[seed] = found
+    refuse_different_protocols(results)
+    return {row: dict(sorted(results[row].items())) for row in ROWS if row in results}
+
+
+def refuse_different_protocols(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
+    """Raises UserError unless all results are of one protocol."""
+    rows_of: dict[str, list[str]] = {}
+    for row, by_seed in results.items():
+        for found in by_seed.values():
+            rows_of.setdefault(found["protocol_hash"], []).append(row)
+    if len(rows_of) > 1:
+        shown = "; ".join(f"{key} of {', '.join(rows)}" for key, rows in rows_of.items())
+        raise UserError(
+            f"report: found results of different protocols ({shown}), which are not comparable, expected one; take a "
+            "new --workdir, or delete the rows of the other protocol"
+        )
+
+
+def _trained(workdir: str) -> Iterator[tuple[str, int, str]]:
+    """(row, seed, folder) of what has been begun."""
+    for row in ROWS:
+        names = [path.name for path in epath.Path(os.path.join(workdir, row)).glob("seed*")]
+        for seed in sorted(int(name[4:]) for name in names if name[4:].isdecimal()):
+            folder = row_folder(workdir, row, seed)
+            if (epath.Path(folder) / "config.json").exists():
+                yield row, seed, folder
+
+
+def _as_trained(config: ConfigDict, row: str, seed: int, folder: str) -> ConfigDict:
+    """A row's config; the file of its own backbone may have come with another command."""
+    own = row_config(config, row, seed)
+    if ROWS[row].own_backbone:
+        own.init.backbone = read_config(folder).init.backbone
+    return own
+
+
+def _score_classical(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
+    own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
+    started = time.monotonic()
+    with locked(folder):
+        claim(folder, own)
+        results = []
+        for part in row_parts(config, workdir, row, seed):
+            data = build_dataset(part.config, part.config.dataset)
+            metrics = classical.score(part.config, row, data)
+            named = {"protocol_hash": data.protocol_hash, "baseline": None, "stage": row, "step": 0}
+            results.append({**named, **metrics})
+        splits = split_configs(own)
+        measured = average(dict(zip(splits, results, strict=True))) if splits else results[0]
+        write_results(folder, own, measured, time.monotonic() - started)
+
+
+def seeds_of(row: str, seeds: Sequence[int]) -> Sequence[int]:
+    """Those of the seeds that a row is trained with: all where claims rest on it, else the first."""
+    return seeds if ROWS[row].claimed else seeds[:1]

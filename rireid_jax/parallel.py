@@ -1,0 +1,154 @@
+"""Devices: the only module that knows how many there are and how work is spread over them.
+
+State is replicated, batches are split along their first axis. Both ways of training, `pmap` and `shard_map`,
+run the same per-device step and give the same numbers.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rireid_jax.errors import UserError
+
+AXIS = "batch"
+
+
+class Parallel:
+    """All devices of all processes, or those of this process alone, as one axis.
+
+    Attributes:
+      kind: "pmap" or "shard_map".
+      num_devices: on the axis.
+      process_index: of this process among those that share the work.
+      process_count: of those.
+    """
+
+    def __init__(self, kind: str, alone: bool = False):
+        """Finds the devices.
+
+        Args:
+          kind: "pmap" or "shard_map".
+          alone: whether this process works without the others, which need not do the same then.
+        """
+        self.kind = kind
+        devices = jax.local_devices() if alone else jax.devices()
+        self.num_devices = len(devices)
+        self.process_index = 0 if alone else jax.process_index()
+        self.process_count = 1 if alone else jax.process_count()
+        self._mesh = Mesh(np.array(devices), (AXIS,))
+        self._replicated = NamedSharding(self._mesh, PartitionSpec())
+        self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        self._compiler_options = _compiler_options()
+
+    def check_batch_size(self, field: str, size: int) -> None:
+        """Raises UserError unless a global batch splits evenly over the devices."""
+        if size % self.num_devices:
+            raise UserError(
+                f"config.{field}: found {size}, expected a multiple of the {self.num_devices} devices"
+            )
+
+    def train_step(
+        self, step: Callable[[Any, Any], tuple[Any, Any]]
+    ) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """Compiles a per-device step for all devices. The state's buffers are donated.
+
+        Args:
+          step: as `make_train_step(..., axis_name=AXIS)` makes it.
+
+        Returns:
+          A function from (`replicate`d state, `split` batch) to (state, metrics), both replicated.
+        """
+        if self.kind == "pmap":
+            mapped = jax.pmap(
+                step, AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,)
+            )
+            if not self._compiler_options or jax.process_count() > 1:
+                return mapped
+            # pmap itself takes no options, and over several processes it cannot stand inside jit.
+            return jax.jit(mapped, donate_argnums=(0,), compiler_options=self._compiler_options)
+        replicated, split = PartitionSpec(), PartitionSpec(AXIS)
+        return jax.jit(
+            jax.shard_map(
+                step,
+                mesh=self._mesh,
+                in_specs=(replicated, split),
+                out_specs=(replicated, replicated),
+            ),
+            donate_argnums=(0,),
+            compiler_options=self._compiler_options,
+        )
+
+    def evaluation_step(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Compiles `function(variables, batch)`, whose outputs are gathered on every device."""
+        return jax.jit(
+            function,
+            in_shardings=(self._replicated, self._split),
+            out_shardings=self._replicated,
+            compiler_options=self._compiler_options,
+        )
+
+    def replicate(self, tree: Any) -> Any:
+        """Host or device values, the same in all processes, to arrays that every device of all holds whole."""
+        if self.process_count == 1:
+            return jax.device_put(tree, self._replicated)
+        return jax.tree.map(self._replicate_over_processes, tree)
+
+    def _replicate_over_processes(self, value: Any) -> jax.Array:
+        if isinstance(value, jax.Array):
+            if not value.is_fully_addressable:
+                return value
+            if value.sharding.device_set == set(jax.local_devices()) and value.is_fully_replicated:
+                # As `pmap` returns it: whole on every device of this process. Nothing is copied.
+                shards = [shard.data for shard in value.addressable_shards]
+                return jax.make_array_from_single_device_arrays(
+                    value.shape, self._replicated, shards
+                )
+        whole = np.asarray(value)
+        return jax.make_array_from_callback(
+            whole.shape, self._replicated, lambda place: whole[place]
+        )
+
+    def abstract(self, tree: Any) -> Any:
+        """The shapes of a tree, placed as `replicate` places arrays."""
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), tree
+        )
+
+    def split(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's part of a global batch to an array split over all devices."""
+        return {
+            name: jax.make_array_from_process_local_data(self._split, value)
+            for name, value in batch.items()
+        }
+
+    def split_for_training(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """As `split`, in the form that `train_step` takes."""
+        if self.kind == "pmap":
+            local = jax.local_device_count()
+            return {
+                name: value.reshape(local, value.shape[0] // local, *value.shape[1:])
+                for name, value in batch.items()
+            }
+        return self.split(batch)
+
+
+@functools.cache  # to ask XLA is to compile a program, and every Extractor has a Parallel
+def _compiler_options() -> dict[str, str] | None:
+    """What XLA is told on CPU: products and sums by YNNPACK, as is its default in jaxlib 0.10, but not convolutions.
+
+    YNNPACK's gradients of convolutions by their kernels take up to four times as long as Eigen's, which do the rest.
+    None on other devices, and where XLA does not know the option.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    kinds = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+    options = {"xla_cpu_experimental_ynn_fusion_type": kinds}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return options

@@ -1,0 +1,221 @@
+"""What a user imports: a trained network as a function of images."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from ml_collections import ConfigDict
+from PIL import Image
+
+from rireid_jax.config import final_stage
+from rireid_jax.data.loader import load_image
+from rireid_jax.errors import UserError
+from rireid_jax.models.network import Network, create_network, infer
+from rireid_jax.models.pixels import denormalise, normalise
+from rireid_jax.parallel import Parallel
+from rireid_jax.runs.workdir import read_config, split_folders
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
+
+logger = logging.getLogger(__name__)
+
+Images = Sequence[str | Path | Image.Image | np.ndarray]
+
+
+class Extractor:
+    """Features, restored images and stream weights of person images.
+
+    Example:
+      extractor = Extractor.from_workdir("runs/joint-pedestrians")
+      features = extractor.extract(["query/0001_c1.jpg", "gallery/0007_c3.png"])  # float32 [2, 256]
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        variables: dict[str, Any],
+        image_size: tuple[int, int],
+        batch_size: int = 64,
+    ):
+        """Wraps a network.
+
+        Args:
+          network: without a mapped axis.
+          variables: {"params": ..., "batch_stats": ...}.
+          image_size: (height, width) of the network's input; images of any size are brought to it.
+          batch_size: most images on the devices at once.
+        """
+        self.image_size = image_size
+        self._network = network
+        self._parallel = Parallel("shard_map", alone=True)
+        self._variables = self._parallel.replicate(variables)
+        devices = self._parallel.num_devices
+        self._batch_size = -(-batch_size // devices) * devices
+
+        def predict(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array | None]:
+            outputs = infer(network, variables, normalise(batch["image"]), batch["native_width"])
+            restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
+            return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
+
+        self._predict = self._parallel.evaluation_step(predict)
+
+    @classmethod
+    def from_workdir(
+        cls,
+        workdir: str | Path,
+        *,
+        stage: str = "",
+        checkpoint: Literal["last", "best"] = "last",
+        batch_size: int = 64,
+    ) -> "Extractor":
+        """Loads what a run has trained.
+
+        Args:
+          workdir: of `python -m rireid_jax.main`; of a run over several splits, the folder of one of them.
+          stage: whose network to load; "" is the run's final one.
+          checkpoint: the stage's last one, or the one with the best Rank-1 on the way.
+          batch_size: most images on the devices at once.
+
+        Raises:
+          UserError: the folder holds no run, or one over several splits, or the stage has no such
+            checkpoint.
+        """
+        config = read_config(str(workdir))
+        splits = [Path(folder).name for folder in split_folders(str(workdir))]
+        if splits:
+            raise UserError(
+                f"{workdir}: found a run over several splits, expected the folder of one of them: "
+                f"{', '.join(splits)} in it"
+            )
+        stage = stage or final_stage(config)
+        if stage not in config.stages:
+            raise UserError(f"stage: found {stage!r}, expected one of {', '.join(config.stages)}")
+        with Checkpoints(str(workdir), stage) as checkpoints:
+            step = None
+            if checkpoint == "best":
+                step = checkpoints.best_step()
+                if step is None:
+                    raise UserError(
+                        f"{workdir}: stage {stage} has no evaluated checkpoint, expected a run with "
+                        "--config.eval.every_epochs above 0"
+                    )
+            if step is None:
+                _, variables = checkpoints.load_latest()
+            else:
+                variables = checkpoints.load_variables(step)
+        return cls.from_variables(config, stage, variables, batch_size)
+
+    @classmethod
+    def from_variables(
+        cls, config: ConfigDict, stage: str, variables: dict[str, Any], batch_size: int = 64
+    ) -> "Extractor":
+        """A stage's network with the given variables."""
+        network = create_network(config, stage, num_classes(variables))
+        return cls(network, variables, tuple(config.data.image_size), batch_size)
+
+    @classmethod
+    def from_torch(
+        cls,
+        path: str | Path,
+        variant: str,
+        *,
+        image_size: tuple[int, int] = (256, 128),
+        batch_size: int = 64,
+    ) -> "Extractor":
+        """Loads weights that were trained in PyTorch; `weights` says which names they must have.
+
+        Args:
+          path: `.pth` (any file of `torch.save`) or `.safetensors`.
+          variant: "released", a checkpoint of the paper's authors' code, with features of 2048 dimensions; or
+            "resnet50", one of torchvision, torchreid or fast-reid, whose feature is the pooled map.
+          image_size: (height, width) of the network's input.
+          batch_size: most images on the devices at once.
+
+        Raises:
+          UserError: the file cannot be read, holds anything else than tensors, or lacks one.
+        """
+        loaders = {"released": load_released, "resnet50": load_resnet50}
+        if variant not in loaders:
+            raise UserError(f"variant: found {variant!r}, expected one of {', '.join(loaders)}")
+        network, variables, report = loaders[variant](path)
+        (logger.warning if report.unexpected else logger.info)("%s: %s", path, report)
+        return cls(network, variables, image_size, batch_size)
+
+    def to_torch(self, path: str | Path) -> None:
+        """Saves the network's weights as a PyTorch `state_dict`, under the names of `weights.names.table`.
+
+        Args:
+          path: `.safetensors`, or any other name for `torch.save`.
+        """
+        write_state_dict(path, to_state_dict(jax.device_get(self._variables), self._network))
+
+    def extract(self, images: Images) -> Float[np.ndarray, "N D"]:
+        """Features to compare by Euclidean distance, float32.
+
+        Args:
+          images: paths, PIL images, or uint8 arrays [H, W, 3] of any sizes.
+
+        Raises:
+          UserError: an image cannot be read, or the network has no extractor.
+        """
+        self._require_extractor()
+        return self._run(images, "feature")
+
+    def restore(self, images: Images) -> UInt8[np.ndarray, "N H W 3"]:
+        """The images after super-resolution, at the network's size."""
+        return self._run(images, "restored")
+
+    def weights(self, images: Images) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, "N T"]]:
+        """wL and wH of the T dual-stream blocks (Eq. 6); T = 0 without them."""
+        self._require_extractor()
+        gates = self._run(images, "gates")
+        return gates[..., 0], gates[..., 1]
+
+    def _require_extractor(self) -> None:
+        if self._network.extractor is None:
+            raise UserError(
+                "Extractor: this stage only restores images, expected one with features"
+            )
+
+    def _run(self, images: Images, output: str) -> np.ndarray:
+        if isinstance(images, str | Path | Image.Image | np.ndarray):
+            raise UserError(f"images: found one {type(images).__name__}, expected a list of images")
+        parts = [part[output][:count] for part, count in self._outputs(images)]
+        if parts:
+            return np.concatenate(parts)
+        count = self._parallel.num_devices
+        nothing = {
+            "image": np.zeros((count, *self.image_size, 3), np.uint8),
+            "native_width": np.zeros(count, np.int32),
+        }
+        outputs = jax.eval_shape(self._predict, self._variables, nothing)
+        return np.zeros((0, *outputs[output].shape[1:]), outputs[output].dtype)
+
+    def _outputs(self, images: Images) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+        for start in range(0, len(images), self._batch_size):
+            loaded = [
+                load_image(image, self.image_size, start + i)
+                for i, image in enumerate(images[start : start + self._batch_size])
+            ]
+            count = len(loaded)
+            # Padded to powers of two, so that any number of images needs a handful of compilations.
+            size = self._parallel.num_devices
+            while size < count:
+                size *= 2
+            size = min(size, self._batch_size)
+            pixels = np.zeros((size, *self.image_size, 3), np.uint8)
+            widths = np.zeros(size, np.int32)
+            for i, (image, width) in enumerate(loaded):
+                pixels[i], widths[i] = image, width
+            split = self._parallel.split({"image": pixels, "native_width": widths})
+            yield jax.device_get(self._predict(self._variables, split)), count
+
+
+def num_classes(variables: dict[str, Any]) -> int:
+    """Identities of a trained classifier; 0 without one."""
+    extractor = variables["params"].get("extractor")
+    return extractor["head"]["classifier"]["bias"].shape[0] if extractor else 0

@@ -1,0 +1,24 @@
+"""Files that are written whole or not at all, and values as JSON can hold them."""
+
+import math
+from typing import Any
+
+from etils import epath
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+    """Replaces a file in one go, so that a killed process leaves the old one or the new one."""
+    temporary = path.parent / (path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def jsonable(value: Any) -> Any:
+    """The value as strict JSON can hold it: what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

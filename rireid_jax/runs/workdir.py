@@ -1,0 +1,211 @@
+"""The folder of a run: who may use it, and which config it belongs to."""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from rireid_jax import distributed
+from rireid_jax.errors import UserError
+from rireid_jax.runs.files import jsonable, write_whole
+
+# No number depends on them.
+_IDLE_FIELDS = (
+    "data.dir",
+    "data.raw_dir",
+    "data.workers",
+    "data.build_threads",
+    "data.beam",
+    "natural_images.raw_dir",
+    "parallel",
+    "checkpoint",
+    "log_every",
+)
+# What may change between two runs in one folder, because no checkpoint depends on it.
+FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
+
+
+@contextmanager
+def locked(workdir: str) -> Iterator[None]:
+    """Holds a local folder for this run; it is free again when the first process ends, however it does.
+
+    Raises:
+      UserError: another run holds it, or it cannot be written to.
+    """
+    with ExitStack() as held:
+        if "://" not in workdir:  # object stores have no locks; Orbax's commits are atomic there
+            distributed.from_first(lambda: _lock(workdir, held))
+        yield
+
+
+def _lock(workdir: str, held: ExitStack) -> None:
+    """Locks a folder until `held` is closed."""
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        lock = open(os.path.join(workdir, ".lock"), "a+")  # noqa: SIM115 closed below
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"--workdir {workdir}: {error.strerror}, expected a folder to write to"
+        ) from error
+    file = held.enter_context(lock)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise UserError(
+            f"--workdir {workdir}: in use by process {holder}, expected a folder that no other run uses"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+
+
+@distributed.by_first
+def claim(workdir: str, config: ConfigDict) -> None:
+    """Writes the config into a new folder, or checks that the folder's config is this one.
+
+    A folder in which nothing has been trained yet, in no split either, counts as new.
+
+    Raises:
+      UserError: the folder belongs to another config; the fields that differ are named.
+    """
+    path = epath.Path(workdir) / "config.json"
+    ours = jsonable(config.to_dict())
+    if path.exists() and any(map(has_checkpoints, (workdir, *split_folders(workdir)))):
+        theirs = read_config(workdir).to_dict()
+        differing = [
+            f"config.{field} is {mine!r} here and {other!r} there"
+            for field, mine, other in _differences(ours, jsonable(theirs), FREE_FIELDS)
+        ]
+        if differing:
+            shown = "; ".join(differing[:5]) + ("; ..." if len(differing) > 5 else "")
+            raise UserError(
+                f"--workdir {workdir}: belongs to another config, expected a new one: {shown}"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(ours, indent=2) + "\n")
+
+
+@distributed.by_first
+def has_checkpoints(workdir: str) -> bool:
+    """Whether anything has been trained in a folder itself."""
+    steps = (epath.Path(workdir) / "checkpoints").glob("*/*")
+    return any(step.name.isdigit() for step in steps)
+
+
+@distributed.by_first
+def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
+    """Writes which data a folder's stages train on, or checks that they are these.
+
+    A config names folders and files; what is in them may have become another.
+
+    Args:
+      workdir: of a run.
+      protocols: protocol hash by data set; others that the folder knows of stay as they are.
+
+    Raises:
+      UserError: the folder was trained on other data of the same name.
+    """
+    known = read_data(workdir)
+    for dataset, protocol in protocols.items():
+        if known.get(dataset, protocol) != protocol and has_checkpoints(workdir):
+            raise UserError(
+                f"--workdir {workdir}: trained on {dataset} of protocol {known[dataset]}, found protocol "
+                f"{protocol} in config.data.dir, expected the same data, or a new --workdir"
+            )
+    if known != {**known, **protocols}:
+        path = epath.Path(workdir) / "data.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({**known, **protocols}, indent=2) + "\n")
+
+
+@distributed.by_first
+def read_data(workdir: str) -> dict[str, str]:
+    """Protocol hash by data set, as `claim_data` wrote them; empty where it did not.
+
+    Raises:
+      UserError: they cannot be read.
+    """
+    path = epath.Path(workdir) / "data.json"
+    return _read_json(path, "what the run trains on") if path.exists() else {}
+
+
+def split_folder(workdir: str, split: int) -> str:
+    """The work directory of one split of a run over several."""
+    return os.path.join(workdir, f"split{split}")
+
+
+@distributed.by_first
+def split_folders(workdir: str) -> list[str]:
+    """Those of `split_folder` that are there, by number; none for a run that is not over several splits."""
+    names = (path.name for path in epath.Path(workdir).glob("split*"))
+    numbers = [int(name[5:]) for name in names if re.fullmatch(r"split(0|[1-9]\d*)", name)]
+    return [split_folder(workdir, number) for number in sorted(numbers)]
+
+
+def read_config(workdir: str) -> ConfigDict:
+    """The config of a work directory.
+
+    Raises:
+      UserError: the folder holds no run, or its config cannot be read.
+    """
+    path = epath.Path(workdir) / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir}: found no config.json, expected the work directory of a run")
+    return ConfigDict(_tuples(_read_json(path, "a run's config")))
+
+
+@distributed.by_first
+def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
+    """The results in a work directory; None unless there are some, of this very config.
+
+    The config may differ in what no number depends on.
+    """
+    path = epath.Path(workdir) / "results.json"
+    if not path.exists():
+        return None
+    try:
+        results = _read_json(path, "a run's results")
+    except UserError:
+        return None
+    ours = jsonable(config.to_dict())
+    return None if any(_differences(ours, results.get("config"), _IDLE_FIELDS)) else results
+
+
+def _read_json(path: epath.Path, expected: str) -> dict[str, Any]:
+    """An object of a JSON file; UserError, with what was expected, where there is none in it."""
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:  # no JSON, or no text at all
+        raise UserError(f"{path}: found no JSON ({error}), expected {expected}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: found {type(value).__name__}, expected {expected}")
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _differences(
+    ours: Any, theirs: Any, ignored: Sequence[str], field: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """(field, our value, their value) where two configs differ; fields below an ignored one are ignored."""
+    if field in ignored:
+        return
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in sorted(ours.keys() | theirs.keys()):
+            path = f"{field}.{key}" if field else key
+            yield from _differences(ours.get(key), theirs.get(key), ignored, path)
+    elif ours != theirs:
+        yield field, ours, theirs
