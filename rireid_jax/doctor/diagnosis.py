@@ -8,6 +8,7 @@ from typing import TypeVar
 from ml_collections import ConfigDict
 
 from rireid_jax.config import DATASETS, recipe_title
+from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build.benchmark import BenchmarkBuilder, DividedBuilder
 from rireid_jax.data.build.builder import RecordBuilder
 from rireid_jax.data.build.caviar import CAVIARBuilder
@@ -37,7 +38,6 @@ from rireid_jax.doctor.contents import (
 from rireid_jax.doctor.folders import Tree, printable, read_tree, wrapped
 from rireid_jax.doctor.making import built_lines, recipe_lines
 from rireid_jax.errors import UserError
-from rireid_jax.runs.trials import split_configs
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class _Diagnosis:
 
     def people(self) -> None:
         """The data set itself, in the first of the divisions asked for."""
-        parts = split_configs(self.config) or {0: self.config}
+        parts = trial_configs(self.config) or {0: self.config}
         builders = {split: self._builder(part) for split, part in parts.items()}
         builder = next(iter(builders.values()))
         self._is_built = all(builder.data_path.exists() for builder in builders.values())

@@ -71,14 +71,14 @@ def _lock(workdir: str, held: ExitStack) -> None:
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
-    A folder in which nothing has been trained yet, in no split either, counts as new.
+    A folder in which nothing has been trained yet, in no trial either, counts as new.
 
     Raises:
       UserError: the folder belongs to another config; the fields that differ are named.
     """
     path = epath.Path(workdir) / "config.json"
     ours = jsonable(config.to_dict())
-    if path.exists() and any(map(has_checkpoints, (workdir, *split_folders(workdir)))):
+    if path.exists() and any(map(has_checkpoints, (workdir, *trial_folders(workdir)))):
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
@@ -137,17 +137,17 @@ def read_data(workdir: str) -> dict[str, str]:
     return _read_json(path, "what the run trains on") if path.exists() else {}
 
 
-def split_folder(workdir: str, split: int) -> str:
-    """The work directory of one split of a run over several."""
-    return os.path.join(workdir, f"split{split}")
+def trial_folder(workdir: str, trial: int) -> str:
+    """The work directory of one trial of a run over several."""
+    return os.path.join(workdir, f"trial{trial}")
 
 
 @distributed.by_first
-def split_folders(workdir: str) -> list[str]:
-    """Those of `split_folder` that are there, by number; none for a run that is not over several splits."""
-    names = (path.name for path in epath.Path(workdir).glob("split*"))
-    numbers = [int(name[5:]) for name in names if re.fullmatch(r"split(0|[1-9]\d*)", name)]
-    return [split_folder(workdir, number) for number in sorted(numbers)]
+def trial_folders(workdir: str) -> list[str]:
+    """The folders of a run's trials that exist, by number; none for a run without trials."""
+    names = (path.name for path in epath.Path(workdir).glob("trial*"))
+    numbers = [int(name[5:]) for name in names if re.fullmatch(r"trial(0|[1-9]\d*)", name)]
+    return [trial_folder(workdir, number) for number in sorted(numbers)]
 
 
 def read_config(workdir: str) -> ConfigDict:
