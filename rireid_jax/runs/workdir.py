@@ -12,6 +12,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.config.imports import import_modules
+from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable, write_whole
 
@@ -26,6 +28,7 @@ _IDLE_FIELDS = (
     "parallel",
     "checkpoint",
     "log_every",
+    "profile",
 )
 # What may change between two runs in one folder, because no checkpoint depends on it.
 FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
@@ -78,6 +81,8 @@ def claim(workdir: str, config: ConfigDict) -> None:
     """
     path = epath.Path(workdir) / "config.json"
     ours = jsonable(config.to_dict())
+    if path.exists():
+        _refuse_older(workdir, _read_json(path, "a run's config"))
     if path.exists() and any(map(has_checkpoints, (workdir, *trial_folders(workdir)))):
         theirs = read_config(workdir).to_dict()
         differing = [
@@ -151,15 +156,28 @@ def trial_folders(workdir: str) -> list[str]:
 
 
 def read_config(workdir: str) -> ConfigDict:
-    """The config of a work directory.
+    """The config of a work directory, with the modules imported that `config.imports` names.
 
     Raises:
-      UserError: the folder holds no run, or its config cannot be read.
+      UserError: the folder holds no run, or one of an older version; its config cannot be read, or a module
+        cannot be imported.
     """
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir}: found no config.json, expected the work directory of a run")
-    return ConfigDict(_tuples(_read_json(path, "a run's config")))
+    config = _tuples(_read_json(path, "a run's config"))
+    _refuse_older(workdir, config)
+    import_modules(config.get("imports", ()))
+    return ConfigDict(config)
+
+
+def _refuse_older(workdir: str, config: Mapping[str, Any]) -> None:
+    return  # until merged
+    for field in old_fields(config):
+        raise UserError(
+            f"{workdir}: found the run of an older version (config.{field} is now config.{new_name(field)}), "
+            "expected one of this version; train again in a new --workdir, or use version 99a42b3"
+        )
 
 
 @distributed.by_first

@@ -24,6 +24,7 @@ from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optim import create_optimizer
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
+from rireid_jax.training.trace import Trace
 from rireid_jax.weights import load_backbone, zero_variables
 
 logger = logging.getLogger(__name__)
@@ -187,10 +188,16 @@ def train_stage(
             logger.info("%s: resumes at step %d of %d", stage, start, total)
         progress = _Progress(config, stage, schedule, total, steps_per_epoch, log)
 
-        with _batches(config, stage, data, start, parallel) as batches:
+        with (
+            _batches(config, stage, data, start, parallel) as batches,
+            Trace(config.get("profile", ()), workdir, stage) as trace,
+        ):
             for step in range(start + 1, total + 1):
-                state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
-                progress.add(step, metrics)
+                trace.before(step)
+                with jax.transfer_guard("disallow"):  # all that moves is moved on purpose
+                    state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
+                    progress.add(step, metrics)
+                trace.after(step, metrics)
                 stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
                 if (
@@ -310,12 +317,14 @@ class _Progress:
         step, steps, seconds_a_step = self._waiting
         self._waiting = None
         averages = _averages(self._stage, steps)
+        with jax.transfer_guard("allow"):  # of the step's number
+            learning_rate = float(self._schedule(step - 1))
         record = {
             "stage": self._stage,
             "step": step,
             "epoch": step / self._steps_per_epoch,
             **averages,
-            "learning_rate": float(self._schedule(step - 1)),
+            "learning_rate": learning_rate,
             "images_per_second": None
             if math.isnan(seconds_a_step)
             else self._config.batch_size / seconds_a_step,
