@@ -14,8 +14,8 @@ from rireid_jax.config.datasets import (
     recipe_of,
     recipe_title,
 )
-from rireid_jax.config.stages import final_stage, stages_to
-from rireid_jax.config.validation import validate
+from rireid_jax.config.stages import final_stage, stage_config, stages_to
+from rireid_jax.config.validation import validate, with_defaults
 
 __all__ = [
     "DATASETS",
@@ -27,6 +27,8 @@ __all__ = [
     "final_stage",
     "recipe_of",
     "recipe_title",
+    "stage_config",
     "stages_to",
     "validate",
+    "with_defaults",
 ]

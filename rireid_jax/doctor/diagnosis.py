@@ -97,7 +97,7 @@ class _Diagnosis:
                 self._images(contents, tree, builders)
         self._say(
             "Recipe (config.data.recipe)",
-            *recipe_lines(self.config, builder, list(self.config.data.splits)),
+            *recipe_lines(self.config, builder, list(self.config.data.trials)),
         )
         self._say("Built", *built_lines(builders))
 

@@ -20,7 +20,7 @@ def recipe_lines(config: ConfigDict, builder: RecordBuilder, splits: Sequence[in
     rows = [
         (name, _word(value), "" if value == default[name] else f"default: {_word(default[name])}")
         for name, value in builder.recipe.items()
-        if name in effective and name != "split"  # that is chosen by config.data.splits
+        if name in effective and name != "split"  # that is chosen by config.data.trials
     ]
     names, values = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
     lines = [f"{name:<{names}}  {value:<{values}}  {note}" for name, value, note in rows]
@@ -65,7 +65,7 @@ def _divisions(builder: RecordBuilder, splits: Sequence[int]) -> str:
     if len(splits) > 2 and list(splits) == list(range(splits[0], splits[-1] + 1)):
         asked = f"{splits[0]} to {splits[-1]}"
     source = builder.recipe["split_source"]
-    asked = f"{counted(len(splits), 'split')} asked for: {asked} (config.data.splits)"
+    asked = f"{counted(len(splits), 'split')} asked for: {asked} (config.data.trials)"
     if source == "random":
         return f"{asked}; any number can be drawn"
     try:

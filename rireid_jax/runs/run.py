@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """Does what the command line asks.
 
-    Where `config.data.splits` names divisions of the identities, each is a run in a folder of its own, and the
+    Where `config.data.trials` names divisions of the identities, each is a run in a folder of its own, and the
     results are the mean over them.
 
     Args:
@@ -52,7 +52,7 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     parts = split_configs(config)
     if mode == "build":
         for part in parts.values() or (config,):
-            title = f"{part.dataset} split {part.data.splits[0]}" if parts else part.dataset
+            title = f"{part.dataset} split {part.data.trials[0]}" if parts else part.dataset
             _print_built(build_dataset(part, part.dataset), title)
         for name in sorted({config.stages[stage].dataset for stage in config.run} - {""}):
             _print_built(build_dataset(config, name), name)
@@ -137,7 +137,7 @@ def _run_splits(
     if missing:
         trained = f" ('{tuple(results)}')" if results else ""
         raise UserError(
-            f"config.data.splits: found {', '.join(missing)} not trained yet in {workdir}, expected only "
+            f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
     return write_results(

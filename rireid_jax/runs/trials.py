@@ -24,21 +24,21 @@ def split_configs(config: ConfigDict) -> dict[int, ConfigDict]:
     """The config of each split's own run, in increasing order; empty for a data set with one division.
 
     Raises:
-      UserError: the recipe asks for another split than `config.data.splits`.
+      UserError: the recipe asks for another split than `config.data.trials`.
     """
-    splits = tuple(sorted(config.data.splits))
+    splits = tuple(sorted(config.data.trials))
     if not splits:
         return {}
     asked = config.data.recipe.split
     if asked and splits != (asked,):
         raise UserError(
             f"config.data.recipe.split: found {asked}, expected 0; choose splits by "
-            f"--config.data.splits='({asked},)'"
+            f"--config.data.trials='({asked},)'"
         )
     parts = {}
     for split in splits:
         parts[split] = config.copy_and_resolve_references()
-        parts[split].data.splits = (split,)
+        parts[split].data.trials = (split,)
         parts[split].data.recipe.split = split
     return parts
 

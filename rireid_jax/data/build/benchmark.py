@@ -117,7 +117,7 @@ class DividedBuilder(BenchmarkBuilder):
         place = self.raw_dir if source == "official" else source
         if split >= len(splits):
             raise UserError(
-                f"config.data.splits: found {split}, expected less than {len(splits)}, the number "
+                f"config.data.trials: found {split}, expected less than {len(splits)}, the number "
                 f"of splits in {place}"
             )
         train, test = splits[split]

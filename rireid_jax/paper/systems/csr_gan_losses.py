@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax.models.csr_gan import to_normalised
 from rireid_jax.models.network import Network
-from rireid_jax.training.losses import per_valid_example
+from rireid_jax.training.terms import per_valid_example
 
 Variables = dict[str, dict[str, Any]]
 Levels = Sequence[Float[Array, "B _h _w C"]]

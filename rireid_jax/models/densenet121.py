@@ -1,13 +1,19 @@
 """DenseNet121 (Huang et al. 2017) as torchvision builds it, with the re-identification head."""
 
+from collections.abc import Iterator
+from typing import ClassVar
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rireid_jax.components import EXTRACTORS
 from rireid_jax.errors import UserError
+from rireid_jax.models.interfaces import Context, Extractor
 from rireid_jax.models.layers import BatchNorm, Conv, scaled
-from rireid_jax.models.resnet import Head, Stem
+from rireid_jax.models.resnet50 import BODY_OPTIONS, Head, Stem, body, head_names
+from rireid_jax.models.torch_names import Tensor, batch_norm, layer
 
 BOTTLENECK = 4  # a dense layer's 1x1 convolution has this many times the growth
 
@@ -56,8 +62,8 @@ class DenseBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B H W D"]:
         for i in range(self.layers):
-            layer = DenseLayer(self.growth, self.dtype, self.axis_name, name=f"layer{i}")
-            x = layer(x, train)
+            dense = DenseLayer(self.growth, self.dtype, self.axis_name, name=f"layer{i}")
+            x = dense(x, train)
         return x
 
 
@@ -85,7 +91,8 @@ class Transition(nn.Module):
         return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-class DenseNet(nn.Module):
+@EXTRACTORS.register("densenet121")
+class DenseNet(Extractor):
     """One of the extractors that Table 3 compares with; torchvision's DenseNet121 to the last map, then `Head`.
 
     Attributes:
@@ -98,6 +105,8 @@ class DenseNet(nn.Module):
       axis_name: mapped axis over which batch norm is synchronised.
     """
 
+    OPTIONS: ClassVar = BODY_OPTIONS
+
     num_classes: int
     feature_dim: int = 256
     block_sizes: tuple[int, ...] = (6, 12, 24, 16)
@@ -105,6 +114,43 @@ class DenseNet(nn.Module):
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+
+    @classmethod
+    def create(cls, context: Context) -> "DenseNet":
+        """The network of a stage."""
+        common = body(context)
+        return cls(block_sizes=dense_block_sizes(common.pop("stage_sizes")), **common)
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """torchvision's, with `feature.*` and `classifier.*` for the head."""
+        return [*self.backbone_names(), *head_names("", "fc")]
+
+    @nn.nowrap
+    def backbone_names(self) -> list[Tensor]:
+        """torchvision's."""
+        return list(self._features())
+
+    @nn.nowrap
+    def _features(self) -> Iterator[Tensor]:
+        def conv(name: str, *place: str) -> Iterator[Tensor]:
+            yield from layer("conv", f"features.{name}", place, bias=False)
+
+        def norm(name: str, *place: str) -> Iterator[Tensor]:
+            yield from batch_norm(f"features.{name}", place)
+
+        yield from conv("conv0", "stem", "conv")
+        yield from norm("norm0", "stem", "bn")
+        for t, layers in enumerate(self.block_sizes, start=1):
+            if t > 1:
+                yield from norm(f"transition{t - 1}.norm", f"transition{t - 1}", "bn")
+                yield from conv(f"transition{t - 1}.conv", f"transition{t - 1}", "conv")
+            for i in range(layers):
+                theirs, ours = f"denseblock{t}.denselayer{i + 1}", (f"block{t}", f"layer{i}")
+                for n, part in enumerate(("reduce", "grow"), start=1):
+                    yield from norm(f"{theirs}.norm{n}", *ours, f"{part}_bn")
+                    yield from conv(f"{theirs}.conv{n}", *ours, f"{part}_conv")
+        yield from norm("norm5", "bn")
 
     @nn.compact
     def __call__(

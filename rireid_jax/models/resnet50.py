@@ -1,7 +1,8 @@
-"""ResNet50 (He et al. 2016) as torchvision builds it: v1.5, with the stride on the 3x3 convolution; and SE-ResNet50."""
+"""ResNet50 (He et al. 2016) as torchvision builds it, v1.5, with the stride on the 3x3 convolution, and its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rireid_jax.components import EXTRACTORS, POSITIVE, Check, Field
+from rireid_jax.models.interfaces import Context, Extractor
 from rireid_jax.models.layers import (
     BatchNorm,
     Conv,
@@ -21,10 +24,39 @@ from rireid_jax.models.layers import (
     nearly_zero,
     scaled,
 )
+from rireid_jax.models.torch_names import Place, Tensor, batch_norm, layer, within
 
 PLANES = (64, 128, 256, 512)  # bottleneck widths of the four stages
 EXPANSION = 4  # a stage's output is this many times its bottleneck width
 REDUCTION = 16  # squeeze-and-excitation's hidden width is its input's divided by this
+
+_STAGE_SIZES = Check(
+    lambda value: len(value) == 4 and all(type(n) is int and n > 0 for n in value),
+    "four positive block counts",
+)
+# The options of every extractor that is made of ResNet50's parts.
+BODY_OPTIONS: Mapping[str, Field] = {
+    "width": Field(1.0, "times the channels of the extractor's publication", POSITIVE, small=0.25),
+    "stage_sizes": Field(
+        (3, 4, 6, 3), "bottlenecks of ResNet50's four stages", _STAGE_SIZES, small=(1, 1, 1, 1)
+    ),
+    "feature_dim": Field(
+        256, "dimensions of f where the neck is `fc`; paper section 5.2", POSITIVE
+    ),
+}
+
+
+def body(context: Context) -> dict[str, Any]:
+    """The arguments that all such extractors share."""
+    return dict(
+        num_classes=context.num_classes,
+        feature_dim=context.model.feature_dim,
+        stage_sizes=tuple(context.model.stage_sizes),
+        last_stride=context.stage.last_stride,
+        width=context.model.width,
+        dtype=context.dtype,
+        axis_name=context.axis_name,
+    )
 
 
 class SqueezeExcitation(nn.Module):
@@ -188,12 +220,79 @@ class Head(nn.Module):
         return feature, logits
 
 
-class ResNet(nn.Module):
-    """The plain extractor that RIFE is compared with: one stream, the same head.
+def resnet_part_names() -> tuple[str, ...]:
+    """The names of `resnet_parts`."""
+    return ("stem", *(f"stage{t}" for t in range(1, len(PLANES) + 1)))
 
-    With `squeeze_excitation` it is SE-ResNet50, as timm's `seresnet50` builds it: on the v1.5 network. That of the
-    publication, and of pretrained-models.pytorch and torchreid after it, has a stage's stride on the first 1x1
-    convolution, and pools after the stem without padding.
+
+def body_names(
+    stage_sizes: tuple[int, ...],
+    places: Mapping[str, tuple[Place, ...]],
+    squeeze_excitation: bool = False,
+) -> list[Tensor]:
+    """torchvision's names of stem and stages.
+
+    Args:
+      stage_sizes: bottlenecks of each stage.
+      places: by name of the part, where it stands in the network; several places start from the same weights.
+      squeeze_excitation: whether bottlenecks have timm's `se.*`.
+    """
+    stem, *stages = resnet_part_names()
+    rows = list(stem_names("", *places[stem]))
+    for t, (name, blocks) in enumerate(zip(stages, stage_sizes, strict=True), start=1):
+        rows += stage_names(
+            (f"layer{t}",), blocks, *places[name], squeeze_excitation=squeeze_excitation
+        )
+    return rows
+
+
+def stem_names(prefix: str, *places: Place) -> Iterator[Tensor]:
+    """torchvision's names of a `Stem`, after a prefix."""
+    yield from layer("conv", f"{prefix}conv1", *within(places, "conv"), bias=False)
+    yield from batch_norm(f"{prefix}bn1", *within(places, "bn"))
+
+
+def stage_names(
+    names: tuple[str, ...], blocks: int, *places: Place, squeeze_excitation: bool = False
+) -> Iterator[Tensor]:
+    """torchvision's names of the bottlenecks of a `Stage`.
+
+    Args:
+      names: of the stage; several where its tensors are stored several times.
+      blocks: number of bottlenecks.
+      places: of the stage.
+      squeeze_excitation: whether bottlenecks have timm's `se.*`.
+    """
+    for i in range(blocks):
+        layers = [
+            ("conv1", "bn1", "reduce"),
+            ("conv2", "bn2", "spatial"),
+            ("conv3", "bn3", "expand"),
+        ]
+        if i == 0:
+            layers.append(("downsample.0", "downsample.1", "shortcut"))
+        where = within(places, f"block{i}")
+        for conv, bn, ours in layers:
+            convs, bns = (tuple(f"{name}.{i}.{end}" for name in names) for end in (conv, bn))
+            yield from layer("conv", convs, *within(where, f"{ours}_conv"), bias=False)
+            yield from batch_norm(bns, *within(where, f"{ours}_bn"))
+        for fc in ("fc1", "fc2") if squeeze_excitation else ():
+            fcs = tuple(f"{name}.{i}.se.{fc}" for name in names)
+            yield from layer("conv", fcs, *within(where, "se", fc))
+
+
+def head_names(prefix: str, neck: str) -> Iterator[Tensor]:
+    """Our names of a `Head`, after a prefix; the authors' code has the same for its neck."""
+    if neck == "fc":
+        yield from layer("fc", f"{prefix}feature", ("head", "feature"))
+    elif neck == "batch_norm":
+        yield from batch_norm(f"{prefix}bn", ("head", "bn"))
+    yield from layer("fc", f"{prefix}classifier", ("head", "classifier"))
+
+
+@EXTRACTORS.register("resnet50")
+class ResNet(Extractor):
+    """The plain extractor that RIFE is compared with: one stream, the same head.
 
     Attributes:
       num_classes: identities of the training set.
@@ -207,6 +306,9 @@ class ResNet(nn.Module):
       squeeze_excitation: weighs the channels of every bottleneck before the shortcut is added (Hu et al. 2018).
     """
 
+    OPTIONS: ClassVar = BODY_OPTIONS
+    necks: ClassVar[tuple[str, ...]] = ("fc", "batch_norm")
+
     num_classes: int
     neck: str = "fc"
     feature_dim: int = 256
@@ -216,6 +318,22 @@ class ResNet(nn.Module):
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
     squeeze_excitation: bool = False
+
+    @classmethod
+    def create(cls, context: Context) -> "ResNet":
+        """The network of a stage."""
+        return cls(neck=context.stage.neck, **body(context))
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """torchvision's, with `feature.*` or `bn.*` and `classifier.*` for the head, and timm's `se.*`."""
+        return [*self.backbone_names(), *head_names("", self.neck)]
+
+    @nn.nowrap
+    def backbone_names(self) -> list[Tensor]:
+        """torchvision's."""
+        places = {name: ((name,),) for name in resnet_part_names()}
+        return body_names(self.stage_sizes, places, self.squeeze_excitation)
 
     @nn.compact
     def __call__(

@@ -1,15 +1,27 @@
 """Two ResNet50 side by side, which Table 2 compares RIFE with: what is gained by parameters alone."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rireid_jax.components import EXTRACTORS
+from rireid_jax.models.interfaces import Context, Extractor, Tree, adopt_parts, merge
 from rireid_jax.models.layers import Dense, accurate, global_average_pool, nearly_zero
-from rireid_jax.models.resnet import resnet_parts
-from rireid_jax.models.rife import fuse, predict_gates
+from rireid_jax.models.resnet50 import (
+    BODY_OPTIONS,
+    body,
+    body_names,
+    resnet_part_names,
+    resnet_parts,
+    stage_names,
+    stem_names,
+)
+from rireid_jax.models.rife import GATE_OPTION, STREAMS, fuse, gate_names, predict_gates
+from rireid_jax.models.torch_names import Tensor, layer
 
 
 class Trunk(nn.Module):
@@ -57,7 +69,8 @@ class FusingHead(nn.Module):
         return fused, logits, gates
 
 
-class TwoResNet(nn.Module):
+@EXTRACTORS.register("two_resnet50")
+class TwoResNet(Extractor):
     """Two complete ResNet50 on the same image, whose features are fused once, at the end.
 
     The paper says no more than that. Here a stream's feature is that of `ResNet`, after its own fully connected layer:
@@ -70,6 +83,8 @@ class TwoResNet(nn.Module):
       gate_dim: hidden width of the weight heads.
     """
 
+    OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
+
     num_classes: int
     feature_dim: int = 256
     weighted: bool = False
@@ -79,6 +94,38 @@ class TwoResNet(nn.Module):
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+
+    @classmethod
+    def create(cls, context: Context) -> "TwoResNet":
+        """The network of a stage."""
+        return cls(gate_dim=context.model.gate_dim, **body(context))
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """torchvision's after `low.` and `high.`, with `feature_low`, `gate_low.*` and their like for the head."""
+        rows: list[Tensor] = []
+        for stream in STREAMS:
+            stem, *stages = resnet_part_names()
+            rows += stem_names(f"{stream}.", (stream, stem))
+            for t, (name, blocks) in enumerate(zip(stages, self.stage_sizes, strict=True), 1):
+                rows += stage_names((f"{stream}.layer{t}",), blocks, (stream, name))
+            rows += layer("fc", f"feature_{stream}", ("head", f"feature_{stream}"))
+            if self.weighted:
+                rows += gate_names(f"gate_{stream}", "head", stream)
+        return [*rows, *layer("fc", "classifier", ("head", "classifier"))]
+
+    @nn.nowrap
+    def backbone_names(self) -> list[Tensor]:
+        """torchvision's, for both streams."""
+        places = {name: tuple((stream, name) for stream in STREAMS) for name in resnet_part_names()}
+        return body_names(self.stage_sizes, places)
+
+    @nn.nowrap
+    def adopt(self, own: Tree, given: Tree) -> Tree:
+        """See `Part`. Each stream takes over all that a network of one stream has."""
+        adopted = adopt_parts(own, given)
+        streams = [name for name in STREAMS if name in own and name not in given]
+        return {**adopted, **{name: merge(own[name], given) for name in streams}}
 
     @nn.compact
     def __call__(
@@ -98,3 +145,10 @@ class TwoResNet(nn.Module):
             name="head",
         )
         return head(low, high)
+
+
+@EXTRACTORS.register("two_resnet50_weighted")
+class WeightedTwoResNet(TwoResNet):
+    """Two ResNet50 whose features are fused with learned gates."""
+
+    weighted: bool = True
