@@ -143,8 +143,8 @@ def all_options(registry: "Registry[Any]") -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     for name, component in registry.items():
-        for option, field in component.OPTIONS.items():
-            if options.setdefault(option, field) != field:
+        for option, declared in component.OPTIONS.items():
+            if options.setdefault(option, declared) != field:
                 raise ValueError(f"{registry.kind} {name!r} declares {option!r} differently")
     return options
 
