@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config.datasets import DATASETS, recipe_of, split_name
+from rireid_jax.components import DATASETS
+from rireid_jax.config.datasets import parse_dataset, recipe_of
 from rireid_jax.config.stages import all_stages
 
 
@@ -18,9 +19,9 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     Raises:
       UserError: the data set is unknown, or the preset.
     """
-    spec = DATASETS[split_name(dataset)[0]]
+    spec = DATASETS[parse_dataset(dataset)[0]]
     config = ConfigDict()
-    config.dataset = split_name(dataset)[0]
+    config.dataset = parse_dataset(dataset)[0]
     config.seed = 0  # of initial parameters, order and augmentation
     config.run = ()  # names of the stages to run, in order; the last that is no baseline gives the results
     config.baseline = ""  # name of the stage whose figures are printed beside
@@ -46,8 +47,8 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.data.erase = 0.0
     # K of batches of P identities with K images each (Hermans et al. 2017; Luo et al. 2019: 4); batch_size is P * K.
     config.data.images_per_identity = 0  # 0: every image once an epoch, in random order
-    # Divisions of the identities to train and score, each in a folder of its own; (): there is only one.
-    config.data.splits = tuple(range(spec.splits))
+    # Trials to train and score, each in a folder of its own; (): the identities are divided in one way.
+    config.data.trials = tuple(range(spec.trials))
     config.data.build_threads = 0  # that decode while building; 0: as many as there are cores
     # Options of an Apache Beam pipeline that builds, such as "--runner=FlinkRunner ..."; "": this process does.
     config.data.beam = ""

@@ -6,8 +6,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from rireid_jax.components import DATASETS
 from rireid_jax.config.base import base_config
-from rireid_jax.config.datasets import DATASETS, RECIPE_CHOICES
+from rireid_jax.config.datasets import dataset_names
 from rireid_jax.config.stages import (
     CONTENT_EXTRACTORS,
     EXTRACTORS,
@@ -35,9 +36,9 @@ def validate(config: ConfigDict) -> None:
 
 def _structure_problems(config: ConfigDict) -> Iterator[str]:
     """Unknown and missing fields, and types other than those of `base_config`."""
-    if "dataset" not in config or config.dataset not in DATASETS:
+    if "dataset" not in config or config.dataset not in dataset_names():
         found = repr(config.get("dataset")) if "dataset" in config else "no such field"
-        yield f"config.dataset: found {found}, expected one of {', '.join(DATASETS)}"
+        yield f"config.dataset: found {found}, expected one of {', '.join(dataset_names())}"
         return
     expected = base_config(config.dataset)
     recipe = config.get("data", {}).get("recipe", expected.data.recipe)
@@ -249,46 +250,23 @@ def _csr_gan_problems(config: ConfigDict, name: str, check: Any) -> Iterator[str
 
 
 def _recipe_problems(config: ConfigDict, check: Any) -> Iterator[str]:
-    recipe = config.data.recipe
-    for name in recipe:
-        field = f"data.recipe.{name}"
-        if name in RECIPE_CHOICES:
-            choices = RECIPE_CHOICES[name]
-            expected = f"one of {', '.join(map(repr, choices))}"
-            yield from check(field, lambda v, choices=choices: v in choices, expected)
-        elif name in ("seed", "split", "jpeg_quality", "queries_per_identity"):
-            yield from check(field, lambda v: v >= 0, "a number of at least 0")
-        elif type(recipe[name]) is int:
-            yield from check(field, lambda v: v > 0, "a number above 0")
-    top = "max_width" if "max_width" in recipe else "width"
-    if "min_width" in recipe and top in recipe:
+    recipe, dataset = config.data.recipe, DATASETS[config.dataset]
+    wrong = False
+    for name, field in dataset.recipe.items():
+        expected = field.check.problem(recipe[name])
+        wrong = wrong or bool(expected)
+        if expected:
+            yield f"config.data.recipe.{name}: found {recipe[name]!r}, expected {expected}"
+    if not wrong:
+        for name, expected in dataset.problems(recipe.to_dict()):
+            yield f"config.data.recipe.{name}: found {recipe[name]!r}, expected {expected}"
+    if "trial" in recipe:
         yield from check(
-            "data.recipe.min_width", lambda v: v < recipe[top], f"less than {top} ({recipe[top]})"
-        )
-    if "test_fraction" in recipe:
-        yield from check("data.recipe.test_fraction", lambda v: 0 < v < 1, "a number in (0, 1)")
-    if "ratios" in recipe:
-        yield from check(
-            "data.recipe.ratios",
-            lambda v: len(v) > 0 and all(type(n) is int and n > 0 for n in v),
-            "whole numbers n of at least 1, of the ratios 1/n",
-        )
-    if "jpeg_quality" in recipe:
-        yield from check("data.recipe.jpeg_quality", lambda v: v <= 100, "a number in [0, 100]")
-    if "low_camera" in recipe:
-        word = "identity" if "ratios" in recipe else "narrower"
-        yield from check(
-            "data.recipe.low_camera",
-            lambda v: v == word or v.isdecimal(),
-            f"the number of a camera, from 0 on, or {word!r}",
-        )
-    if "split" in recipe:
-        yield from check(
-            "data.splits",
+            "data.trials",
             lambda v: (
                 len(v) > 0 and len(set(v)) == len(v) and all(type(n) is int and n >= 0 for n in v)
             ),
-            "different numbers of divisions of the identities, such as (0, 1)",
+            "different numbers of trials, such as (0, 1)",
         )
     else:
-        yield from check("data.splits", lambda v: v == (), "() for a data set with one division")
+        yield from check("data.trials", lambda v: v == (), "() for a data set without trials")

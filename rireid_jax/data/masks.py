@@ -10,7 +10,7 @@ def gaussian_mask(
     """A Gaussian kernel as foreground mask (Eq. 5, section 4.1 of the paper).
 
     A detector's box has its person in the middle, so the mask is 1 at the centre of the image,
-    ``((height - 1) / 2, (width - 1) / 2)``, and falls off towards the border. The paper gives no
+    `((height - 1) / 2, (width - 1) / 2)`, and falls off towards the border. The paper gives no
     widths.
 
     Args:
@@ -19,7 +19,7 @@ def gaussian_mask(
       sigma: standard deviations as fractions of height and width.
 
     Returns:
-      Float32 ``[H, W]`` in (0, 1].
+      Float32 `[H, W]` in (0, 1].
     """
 
     def profile(length: int, fraction: float) -> np.ndarray:
@@ -45,7 +45,7 @@ def released_mask(
         the same in every column and, at 256x128, largest in row 64, a quarter from the top.
 
     Returns:
-      Float32 ``[H, W]`` in (0, 1].
+      Float32 `[H, W]` in (0, 1].
     """
     y = np.arange(height)[:, None]
     x = y if index_bug else np.arange(width)[None, :]
