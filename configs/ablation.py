@@ -28,7 +28,8 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.components import DATASETS
+from rireid_jax.config import base_config, dataset_names, stages_to
 from rireid_jax.errors import UserError
 from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 
@@ -50,7 +51,7 @@ def get_config(argument: str = "pedestrians") -> ConfigDict:
 def _parse(argument: str) -> tuple[str, str]:
     """(row, data set) of ``ROW[,DATASET]`` or ``DATASET``; the row "" stands for all."""
     first, comma, dataset = argument.partition(",")
-    if not comma and first.partition("/")[0] in DATASETS:
+    if not comma and first.partition("/")[0] in dataset_names():
         return "", first
     row = ALIASES.get(first, first)
     if row in CLASSICAL:
@@ -61,7 +62,7 @@ def _parse(argument: str) -> tuple[str, str]:
         rows = ", ".join(name for name in (*ALIASES, *ROWS) if name not in CLASSICAL)
         raise UserError(
             f"--config: found {argument!r} after the colon, expected ROW, DATASET or ROW,DATASET with a row of "
-            f"{rows} and a data set of {', '.join(DATASETS)}"
+            f"{rows} and a data set of {', '.join(dataset_names())}"
         )
     return row, dataset or "pedestrians"
 

@@ -16,7 +16,8 @@ maps twice as fine. Needs 16 identities in training.
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.components import DATASETS
+from rireid_jax.config import base_config, stages_to
 
 
 def get_config(dataset: str = "pedestrians") -> ConfigDict:

@@ -144,7 +144,7 @@ def all_options(registry: "Registry[Any]") -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, component in registry.items():
         for option, declared in component.OPTIONS.items():
-            if options.setdefault(option, declared) != field:
+            if options.setdefault(option, declared) != declared:
                 raise ValueError(f"{registry.kind} {name!r} declares {option!r} differently")
     return options
 

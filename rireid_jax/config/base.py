@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 from rireid_jax.components import (
     ANYTHING,
     AT_LEAST_ZERO,
+    DATASETS,
     EXTRACTORS,
     IMAGE_SIZE,
     POSITIVE,
@@ -16,7 +17,7 @@ from rireid_jax.components import (
     increasing,
     one_of,
 )
-from rireid_jax.config.datasets import DATASETS, recipe_of, split_name
+from rireid_jax.config.datasets import parse_dataset, recipe_of
 from rireid_jax.config.fields import defaults
 from rireid_jax.config.stages import all_stages
 
@@ -28,6 +29,7 @@ _TRIALS = Check(
     lambda value: len(set(value)) == len(value) and all(type(n) is int and n >= 0 for n in value),
     "different numbers of partitions of the identities, such as (0, 1)",
 )
+_NATURAL_RAW_DIR = Field("", 'folder of images, searched with its subfolders; "" draws dead leaves')
 _DATA: Fields = {
     "dir": Field("data", "folder of built data sets"),
     "raw_dir": Field("", "folder of the original files"),
@@ -50,12 +52,6 @@ _DATA: Fields = {
         "",
         'options of an Apache Beam pipeline that builds, such as "--runner=FlinkRunner"; "": none',
     ),
-}
-_NATURAL_IMAGES: Fields = {  # FFSR is pre-trained on them; the paper: ImageNet
-    "raw_dir": Field("", 'a folder of images, read recursively; "" draws dead leaves'),
-    "count": Field(20_000, "images; from a folder at most", POSITIVE, small=1500),
-    "size": Field((256, 128), "(height, width) pixels of a stored crop", IMAGE_SIZE),
-    "seed": Field(0, "of the choice of crops", AT_LEAST_ZERO),
 }
 _EVAL: Fields = {
     "batch_size": Field(256, "images a step over all devices", POSITIVE, small=128),
@@ -101,7 +97,7 @@ def base_fields() -> dict[str, Field | Fields]:
         "log_every": Field(50, "steps between log lines", POSITIVE, small=20),
         "profile": Field((), "first and last step of each stage to trace; (): none", _PROFILE),
         "data": _DATA,
-        "natural_images": _NATURAL_IMAGES,
+        "natural_images": {"raw_dir": _NATURAL_RAW_DIR, **DATASETS["natural_images"].recipe},
         "model": {**all_options(SUPER_RESOLUTION), **all_options(EXTRACTORS)},
         "init": {
             "backbone": Field(
@@ -125,12 +121,12 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     Raises:
       UserError: the data set is unknown, or the preset.
     """
-    name = split_name(dataset)[0]
+    name = parse_dataset(dataset)[0]
     spec = DATASETS[name]
     config = defaults(base_fields(), spec.small)
     config.dataset = name
     config.data.image_size = config.natural_images.size = spec.image_size
-    config.data.trials = tuple(range(spec.splits))
+    config.data.trials = tuple(range(spec.trials))
     config.data.recipe = ConfigDict(recipe_of(dataset))
     config.stages = all_stages(spec.small, spec.degrade)
     return config

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax.components import (
     AT_LEAST_ZERO,
+    DATASETS,
     EXTRACTORS,
     LOSSES,
     OPTIMIZERS,
@@ -26,6 +27,10 @@ from rireid_jax.components import (
 )
 from rireid_jax.config.fields import defaults
 
+_STAGE_DATASET = Check(  # the config's own is the only one with identities
+    lambda value: value == "" or (value in DATASETS and not DATASETS[value].has_identities),
+    "'' or a data set without identities, such as 'natural_images'",
+)
 MODULES = {"super_resolution": "bilinear", "extractor": "none"}  # and the word for no such module
 
 _OPTIMIZER: Fields = {
@@ -35,6 +40,7 @@ _OPTIMIZER: Fields = {
         "L2 penalty, added to the gradient as PyTorch does; 5e-4 is the authors' code's. On FFSR alone it would "
         "outweigh the gradient of the mean squared error, which is small",
         AT_LEAST_ZERO,
+        DATASETS,
     ),
 }
 _AUGMENTATION: Fields = {
@@ -70,7 +76,7 @@ def stage_fields() -> Fields:
         0.0, "of the term in the sum that the stage minimises; 0 leaves it out", AT_LEAST_ZERO
     )
     return {
-        "dataset": Field("", 'data set to learn from; "": the config\'s', in_datasets()),
+        "dataset": Field("", 'data set to learn from; "": the config\'s', _STAGE_DATASET),
         "super_resolution": Field(
             "bilinear",
             "network that restores, or bilinear",
@@ -105,16 +111,12 @@ def stage_fields() -> Fields:
             "K of batches of P identities with K images each (Hermans et al. 2017; Luo et al. 2019: 4), where "
             "batch_size is P * K; 0: every image once an epoch, in random order",
             AT_LEAST_ZERO,
+            DATASETS,
         ),
         "resolution_width": Field(
             0, "pixels of r = 1 while learning; 0: the data set's greatest width", AT_LEAST_ZERO
         ),
     }
-
-
-def in_datasets() -> Check:
-    """The name of a data set that stages may learn from, or none."""
-    return one_of("", "natural_images")
 
 
 def stage_config(**changes: Any) -> ConfigDict:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from rireid_jax.components import EXTRACTORS, LOSSES, SUPER_RESOLUTION, Field, Fields
+from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION, Fields
 from rireid_jax.config.base import base_fields
-from rireid_jax.config.datasets import DATASETS
+from rireid_jax.config.datasets import dataset_names
 from rireid_jax.config.fields import completed, structure_problems, value_problems
 from rireid_jax.config.stages import MODULES, stage_fields
 from rireid_jax.errors import UserError
@@ -46,21 +46,15 @@ def _fields(config: ConfigDict) -> Fields:
     stages = dict.fromkeys(config.get("stages", {}), stage_fields())
     data: Fields = {
         **fields["data"],  # type: ignore[dict-item]
-        "recipe": _recipe_fields(config.dataset),
+        "recipe": DATASETS[config.dataset].recipe,
     }
     return {**fields, "data": data, "stages": stages}
 
 
-def _recipe_fields(dataset: str) -> Fields:  # TODO: goes with the data sets' own fields
-    return {
-        n: v if isinstance(v, Field) else Field(v, "") for n, v in DATASETS[dataset].recipe.items()
-    }
-
-
 def _structure_problems(config: ConfigDict) -> Iterator[str]:
-    if "dataset" not in config or config.dataset not in DATASETS:
+    if "dataset" not in config or config.dataset not in dataset_names():
         found = repr(config.get("dataset")) if "dataset" in config else "no such field"
-        yield f"config.dataset: found {found}, expected one of {', '.join(DATASETS)}"
+        yield f"config.dataset: found {found}, expected one of {', '.join(dataset_names())}"
         return
     expected = DATASETS[config.dataset].recipe
     recipe = config.get("data", {}).get("recipe", expected)
@@ -76,12 +70,12 @@ def _structure_problems(config: ConfigDict) -> Iterator[str]:
 
 def _trial_problems(config: ConfigDict) -> Iterator[str]:
     spec, recipe = DATASETS[config.dataset], config.data.recipe
-    for name, expected in getattr(spec, "problems", lambda _: ())(recipe):
+    for name, expected in spec.problems(recipe.to_dict()):
         yield f"config.data.recipe.{name}: found {recipe[name]!r}, expected {expected}"
     trials = config.data.trials
-    if ("trial" in recipe or "split" in recipe) and not trials:
+    if "trial" in recipe and not trials:
         yield "config.data.trials: found (), expected some numbers of partitions of the identities, such as (0, 1)"
-    if "trial" not in recipe and "split" not in recipe and trials:
+    if "trial" not in recipe and trials:
         yield f"config.data.trials: found {trials!r}, expected () for a data set with one partition"
 
 

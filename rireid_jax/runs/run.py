@@ -8,6 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax.config import validate
+from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
@@ -15,7 +16,7 @@ from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.results import results_text, write_results
 from rireid_jax.runs.trial import build_dataset, is_trained, run_division
-from rireid_jax.runs.trials import average, split_configs
+from rireid_jax.runs.trials import average
 from rireid_jax.runs.workdir import (
     claim,
     claim_data,
@@ -49,7 +50,7 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """
     validate(config)
     started = time.monotonic()
-    parts = split_configs(config)
+    parts = trial_configs(config)
     if mode == "build":
         for part in parts.values() or (config,):
             title = f"{part.dataset} split {part.data.trials[0]}" if parts else part.dataset

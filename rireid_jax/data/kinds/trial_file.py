@@ -1,43 +1,43 @@
-"""Divisions of identities made by others, in the forms that re-identification code writes them."""
+"""Trials made by others, in the forms in which re-identification code writes them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
-from rireid_jax.data.raw.base import RawImage
+from rireid_jax.data.dataset import RawImage
 from rireid_jax.errors import UserError
 
 _EXPECTED = (
-    "expected a list of splits, each with train, query and gallery (or trainval, test_probe and "
+    "expected a list of trials, each with train, query and gallery (or trainval, test_probe and "
     "test_gallery): [path, pid, camid] of images, or numbers of identities"
 )
 _TRAIN = ("train", "trainval")
 _TEST = ("query", "gallery", "test_probe", "test_gallery")
 
 
-class Division(NamedTuple):
+class Trial(NamedTuple):
     """The identities to train on and those to test on; others may be in neither."""
 
     train: frozenset[int]
     test: frozenset[int]
 
 
-def read_split_file(path: Path, images: Sequence[RawImage]) -> list[Division]:
-    """Reads which identities every split trains and tests on.
+def read_trial_file(path: Path, images: Sequence[RawImage]) -> list[Trial]:
+    """Reads which identities every trial trains and tests on.
 
-    Two forms are known. torchreid's ``splits.json`` and ``splits_classic_*.json`` list
-    ``[path, pid, camid]``; an image is found by the end of its path, since folders and numbers of
-    identities are those of another machine. open-reid's ``splits.json`` and SING's list numbers of
-    identities, from 0 on in the order of the identities here. Which image has which role is for the
-    recipe to say.
+    Two forms are known. torchreid's `splits.json` and `splits_classic_*.json` list
+    `[path, pid, camid]`; an image is found by the end of its path, since folders and numbers of
+    identities are those of another machine. open-reid's `splits.json` and SING's list numbers of
+    identities, from 0 on in the order of the identities here. Which image has which role is up to the
+    recipe.
 
     Args:
-      path: a JSON file: one split, or a list of them.
+      path: a JSON file of one trial, or of a list of them.
       images: of the identities that are in the benchmark.
 
     Returns:
-      The splits.
+      The trials.
 
     Raises:
       UserError: the file has another form, names what is not there, or has an identity both in
@@ -47,19 +47,19 @@ def read_split_file(path: Path, images: Sequence[RawImage]) -> list[Division]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # not there, not text, not JSON
         raise UserError(f"{path}: {error}, {_EXPECTED}") from error
-    splits = content if isinstance(content, list) else [content]
-    if not splits or not all(isinstance(split, dict) for split in splits):
-        raise UserError(f"{path}: found no list of splits, {_EXPECTED}")
+    trials = content if isinstance(content, list) else [content]
+    if not trials or not all(isinstance(trial, dict) for trial in trials):
+        raise UserError(f"{path}: found no list of trials, {_EXPECTED}")
     identities = _Identities(path, images)
-    return [_division(f"{path}, split {n}", split, identities) for n, split in enumerate(splits)]
+    return [_read_trial(f"{path}, trial {n}", trial, identities) for n, trial in enumerate(trials)]
 
 
-def _division(place: str, split: Mapping[str, Any], identities: "_Identities") -> Division:
-    parts = {name: split[name] for name in (*_TRAIN, *_TEST) if name in split}
+def _read_trial(place: str, lists: Mapping[str, Any], identities: "_Identities") -> Trial:
+    parts = {name: lists[name] for name in (*_TRAIN, *_TEST) if name in lists}
     train = {name: part for name, part in parts.items() if name in _TRAIN}
     test = {name: part for name, part in parts.items() if name in _TEST}
     if not train or not test or not all(isinstance(part, list) for part in parts.values()):
-        raise UserError(f"{place}: found {', '.join(split) or 'nothing'}, {_EXPECTED}")
+        raise UserError(f"{place}: found {', '.join(lists) or 'nothing'}, {_EXPECTED}")
     trained = {identities[entry] for part in train.values() for entry in part}
     tested = {identities[entry] for part in test.values() for entry in part}
     if not trained or not tested:
@@ -69,11 +69,11 @@ def _division(place: str, split: Mapping[str, Any], identities: "_Identities") -
             f"{place}: found identity {min(both)} and {len(both) - 1} others both in training and "
             "in test, expected every identity in one of them"
         )
-    return Division(frozenset(trained), frozenset(tested))
+    return Trial(frozenset(trained), frozenset(tested))
 
 
 class _Identities:
-    """Finds the identity that an entry of a split file means."""
+    """Finds the identity that an entry of a trial file means."""
 
     def __init__(self, path: Path, images: Iterable[RawImage]):
         self._path = path

@@ -1,12 +1,15 @@
-"""MSMT17 (Wei et al., CVPR 2018)."""
+"""VR-MSMT17: every image of MSMT17 (Wei et al., CVPR 2018) at a random width."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rireid_jax.data.raw.base import Count, RawDataset, RawImage, find_root
+from rireid_jax.components import ANYTHING, DATASETS, POSITIVE, Field
+from rireid_jax.data.dataset import Advice, Count, Item, RawImage
+from rireid_jax.data.kinds.varying import VARYING, VaryingResolution
+from rireid_jax.data.layouts.base import Layout, find_root
 from rireid_jax.errors import UserError
 
 # In version 2 faces are blurred; lists and names of files are those of version 1.
@@ -24,10 +27,10 @@ _PARENTS = ("", "MSMT17_{0}", "msmt17/MSMT17_{0}", "MSMT17_{0}/MSMT17_{0}", "MSM
 _NAME = re.compile(r"(\d{4})/(\d{4})_\d+_(\d{2})_[^/]+\.jpe?g", re.IGNORECASE | re.ASCII)
 
 
-class MSMT17(RawDataset):
+class MSMT17(Layout):
     """Four lists of the images in two folders, in version 1 or 2 of the data set.
 
-    Test identities are shifted by ``TEST_PID_OFFSET``.
+    Test identities are shifted by `TEST_PID_OFFSET`.
 
     Attributes:
       version: "V1" or "V2".
@@ -67,6 +70,24 @@ MSMT17_V1/  (or MSMT17_V2/, with mask_train_v2 and mask_test_v2)
             "the folder MSMT17_V1 with train, test and four lists, or MSMT17_V2 with mask_train_v2, "
             "mask_test_v2 and four lists",
         )
+
+    @classmethod
+    def advice(cls, path: Path, recipe: Mapping[str, Any]) -> Iterator[Advice]:
+        for root in (path, path / "MSMT17_V1", path / "MSMT17_V2"):
+            there = {
+                version: [name for name in names if (root / name).is_dir()]
+                for version, names in FOLDERS.items()
+            }
+            if all(there.values()):
+                named = " and ".join(f"{' and '.join(there[key])} of {key}" for key in there)
+                yield Advice(
+                    f"{root} mixes two versions of MSMT17, {named}; keep the two folders of one "
+                    "version, with its lists"
+                )
+
+    def notes(self, images: Sequence[RawImage]) -> Iterator[str]:
+        faces = {"V1": "faces as they are", "V2": "faces blurred"}[self.version]
+        yield f"this is version {self.version} of MSMT17 ({faces})"
 
     def sources(self) -> list[Path]:
         return [self.root / name for name in LISTS.values()]
@@ -121,7 +142,7 @@ MSMT17_V1/  (or MSMT17_V2/, with mask_train_v2 and mask_test_v2)
 
 
 def _roots(raw_dir: Path, version: str) -> list[Path]:
-    """Where below ``raw_dir`` there are images of a version, though perhaps not all of it."""
+    """Where below `raw_dir` there are images of a version, though perhaps not all of it."""
     roots = (raw_dir / parent.format(version) for parent in _PARENTS)
     return [root for root in roots if any((root / name).exists() for name in FOLDERS[version])]
 
@@ -152,3 +173,64 @@ def _file_names(folder: Path) -> frozenset[str]:
         return frozenset()  # so its images are not there
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}, expected a readable folder") from error
+
+
+@DATASETS.register("vr_msmt17")
+class VRMSMT17(VaryingResolution):
+    """MSMT17 down-sampled; `val_in_training` says whether list_val is trained on."""
+
+    name = "vr_msmt17"
+    layout = MSMT17
+    image_size = (384, 128)  # paper, section 5.2
+    raw = "the folder MSMT17_V1 or MSMT17_V2 with list_train.txt and its like"
+    recipe: ClassVar[Mapping[str, Field]] = {
+        "min_width": Field(
+            32,
+            "pixels; the width is uniform in [`min_width`, `max_width`), whole numbers; paper, section 5.1",
+            POSITIVE,
+        ),
+        "max_width": Field(
+            128,
+            "pixels, exclusive, or the image's own width if that is less; r = width / `max_width`",
+            POSITIVE,
+        ),
+        "val_in_training": Field(
+            True,
+            "trains on list_val too, as the paper's number of images demands; most libraries leave it out",
+            ANYTHING,
+        ),
+        **VARYING,
+    }
+    example = "/data/MSMT17_V1"
+    page = """\
+## VR-MSMT17 (`vr_msmt17`)
+
+The paper's other own: every image of MSMT17 at a random width. Wei, Zhang, Gao and Tian, *Person Transfer GAN to
+Bridge Domain Gap for Person Re-identification*, CVPR 2018. Distributed by its authors at Peking University, on
+request by e-mail; libraries decline to pass it on. In version 2 faces are blurred; both versions will do, and have
+different protocol hashes. The paper does not say which it used.
+
+<!-- layout -->
+
+<!-- recipe -->
+
+There are no presets. Tables 1 and 2 of the paper, its ablations, are on this data set, with ResNet50 behind each
+super-resolution method, and bilinear images before each extractor.
+
+<!-- commands -->
+"""
+
+    def list_items(self) -> dict[str, list[Item]]:
+        splits = super().list_items()
+        if not self.values["val_in_training"]:
+            val = {image.name for image in self.images if image.role == "val"}
+            splits["train"] = [item for item in splits["train"] if item.name not in val]
+        return splits
+
+    def published_splits(self) -> Mapping[str, Count]:
+        counts = dict(self.published)
+        val = counts.pop("val").images or 0
+        if self.values["val_in_training"]:
+            train = counts["train"]
+            counts["train"] = Count((train.images or 0) + val, train.identities)
+        return counts

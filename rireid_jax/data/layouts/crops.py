@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rireid_jax.data.raw.base import check_divided, image_files, visible
-from rireid_jax.data.raw.market1501 import FOLDERS, JUNK, parse_name
+from rireid_jax.data.files import image_files, visible
+from rireid_jax.data.layouts.base import check_divided
+from rireid_jax.data.layouts.market1501 import FOLDERS, JUNK, parse_name
 from rireid_jax.errors import UserError
 
 SPLITS = ("train", "query", "gallery")
@@ -27,7 +28,7 @@ _HINT = "expected a folder per identity, names as in Market-1501, or a CSV file"
 
 @dataclass(frozen=True)
 class Crop:
-    """A crop as the user labelled it; camera and split are ``None`` where the user did not say."""
+    """A crop as the user labelled it; camera and split are `None` where the user did not say."""
 
     path: Path
     name: str
@@ -50,10 +51,10 @@ class _Label:
 def find_crops(raw: Path) -> list[Crop]:
     """Lists the crops in a folder or a CSV file.
 
-    Folders: ``[train|query|gallery/]<identity>/[<camera>/]<image>`` or, where files are named as in
-    Market-1501, ``[train|query|gallery/]<image>``; Market-1501's own names of the three folders
-    will do too. A camera may also stand in the image's name as ``_c<number>``. Identities and
-    cameras may have any name. CSV: ``path,id[,camera[,split]]``, with or without a header, paths
+    Folders: `[train|query|gallery/]<identity>/[<camera>/]<image>` or, where files are named as in
+    Market-1501, `[train|query|gallery/]<image>`; Market-1501's own names of the three folders
+    will do too. A camera may also stand in the image's name as `_c<number>`. Identities and
+    cameras may have any name. CSV: `path,id[,camera[,split]]`, with or without a header, paths
     relative to the CSV file.
 
     Raises:
@@ -142,7 +143,7 @@ def _read_csv(path: Path) -> list[_Label]:
                 f"{', '.join(SPLITS)}, or nothing"
             )
         image = path.parent / name
-        if not os.path.isfile(image):  # pathlib's own would raise where a name is too long
+        if not os.path.isfile(image):  # pathlib's method raises where a name is too long
             raise UserError(f"{path}, line {line}: {image} is not there, expected an image")
         first = lines.setdefault(os.path.normpath(image), line)
         if first != line:

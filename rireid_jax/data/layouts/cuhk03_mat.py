@@ -14,13 +14,13 @@ from rireid_jax.errors import UserError
 
 PAIRS = 5  # of cameras
 SHOTS = 10  # cells a person; the first five are of the pair's first camera
-SPLITS = 20
+TRIALS = 20
 _MAX_VALUES = 10**8  # of an image; the header of a damaged one may say anything
 _EXPECTED = "cuhk-03.mat as it is distributed, a MATLAB 7.3 (HDF5) file"
 
 
 class CUHK03Mat:
-    """Images and splits, by pair of cameras, person and image, each numbered from 1.
+    """Images and trials, by pair of cameras, person and image, each numbered from 1.
 
     Any number of threads and processes may read. A process opens the file when it first needs it;
     pickles hold the path alone.
@@ -30,7 +30,7 @@ class CUHK03Mat:
         self.path = path
         self._file: h5py.File | None = None
         self._process = 0  # that opened it: HDF5 does not survive a fork
-        self._references: dict[str, list[np.ndarray]] = {}  # what ``_pairs`` found in it
+        self._references: dict[str, list[np.ndarray]] = {}  # what `_pairs` found in it
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type["CUHK03Mat"], tuple[Path]]:
@@ -55,7 +55,7 @@ class CUHK03Mat:
         return sorted(found)
 
     def read(self, boxes: str, pair: int, person: int, image: int) -> UInt8[np.ndarray, "H W 3"]:
-        """The pixels of an image that ``list_images`` found.
+        """The pixels of an image that `list_images` found.
 
         Raises:
           UserError: the file is damaged.
@@ -64,7 +64,7 @@ class CUHK03Mat:
             return self._image(file, boxes, pair, person, image)[()].T
 
     def width(self, boxes: str, pair: int, person: int, image: int) -> int:
-        """Width in pixels of an image that ``list_images`` found; 0 where it cannot be read."""
+        """Width in pixels of an image that `list_images` found; 0 where it cannot be read."""
         try:
             with self._reading() as file:
                 return self._image(file, boxes, pair, person, image).shape[1]
@@ -72,10 +72,10 @@ class CUHK03Mat:
             return 0
 
     def testsets(self, boxes: str) -> list[set[tuple[int, int]]]:
-        """(pair, person) of the test identities of every split.
+        """(pair, person) of the test identities of every trial.
 
         Raises:
-          UserError: the file is damaged, or a split names people who are not in it.
+          UserError: the file is damaged, or a trial names people who are not in it.
         """
         found = []
         with self._reading() as file:
@@ -84,11 +84,11 @@ class CUHK03Mat:
                 for pair, cells in enumerate(self._pairs(file, boxes), 1)
                 for person in range(cells.shape[1])
             }
-            for number, testset in enumerate(self._cells(file, "testsets", SPLITS), 1):
+            for number, testset in enumerate(self._cells(file, "testsets", TRIALS), 1):
                 rows = testset[()].T
                 if rows.ndim != 2 or rows.shape[1] != 2 or not {*map(tuple, rows)} <= people:
                     raise UserError(
-                        f"{self.path}: found {testset.dtype} {testset.shape} as split {number} of "
+                        f"{self.path}: found {testset.dtype} {testset.shape} as trial {number} of "
                         "testsets, expected rows of a pair of cameras and a person in it"
                     )
                 found.append({(int(pair), int(person)) for pair, person in rows})
@@ -128,7 +128,7 @@ class CUHK03Mat:
         return self._references[boxes]
 
     def _cells(self, file: h5py.File, field: str, size: int) -> list[h5py.Dataset]:
-        """What a cell array of ``size`` x 1 refers to."""
+        """What a cell array of `size` x 1 refers to."""
         cells = file.get(field)
         if cells is None:
             raise UserError(f"{self.path}: found no field {field}, expected {_EXPECTED}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rireid_jax.data.build.shards import Item
+from rireid_jax.data.dataset import Item
 from rireid_jax.data.degradation import downsample, downsample_by, draw_width
 from rireid_jax.data.records import Record, decode_image, encode_jpeg, encode_png
 
@@ -29,8 +29,8 @@ def as_it_is(item: Item, data: bytes, width_max: int, *, original: bool) -> Reco
 def varying_resolution(item: Item, data: bytes, recipe: Mapping[str, Any]) -> Record:
     """A record down-sampled to a random width, the file as its target (VR sets, section 5.1).
 
-    The width is uniform in ``[min_width, max_width)``, but less than the image's own; an image that
-    is not even ``min_width`` wide stays as it is.
+    The width is uniform in `[min_width, max_width)`, but less than the image's own; an image that
+    is not even `min_width` wide stays as it is.
 
     Raises:
       UserError: the image is not readable.
@@ -46,7 +46,7 @@ def varying_resolution(item: Item, data: bytes, recipe: Mapping[str, Any]) -> Re
 def multiple_low_resolution(
     item: Item, data: bytes, width_max: int, recipe: Mapping[str, Any]
 ) -> Record:
-    """A record down-sampled by ``1/item.ratio``, or as it is if that is 1 (MLR sets, section 5.1).
+    """A record down-sampled by `1/item.ratio`, or as it is if that is 1 (MLR sets, section 5.1).
 
     Raises:
       UserError: the image is not readable.

@@ -1,28 +1,23 @@
 """Market-1501 (Zheng et al., ICCV 2015)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rireid_jax.data.raw.base import (
-    Count,
-    RawDataset,
-    RawImage,
-    check_divided,
-    find_root,
-    image_files,
-)
+from rireid_jax.data.dataset import Count, RawImage
+from rireid_jax.data.files import image_files
+from rireid_jax.data.layouts.base import Layout, check_divided, find_root
 from rireid_jax.errors import UserError
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-JUNK = -1  # a bad detection of somebody; the benchmark ignores it
-DISTRACTOR = 0  # a detection of nobody, or of somebody who is no query; stays in the gallery
+JUNK = -1  # a bad detection of somebody, which the benchmark ignores
+DISTRACTOR = 0  # a detection of nobody, or of somebody who is no query, which stays in the gallery
 _NAME = re.compile(r"(-1|\d{1,9})_c(\d{1,9})(?!\d)", re.ASCII)  # records have 32 bits for each
 
 
 def parse_name(path: Path) -> tuple[int, int]:
-    """Identity and 0-based camera of a file named as in Market-1501, ``0002_c1s1_000451_03.jpg``.
+    """Identity and 0-based camera of a file named as in Market-1501, `0002_c1s1_000451_03.jpg`.
 
     Raises:
       UserError: the name has another form.
@@ -36,7 +31,7 @@ def parse_name(path: Path) -> tuple[int, int]:
     return int(match[1]), int(match[2]) - 1
 
 
-class Market1501(RawDataset):
+class Market1501(Layout):
     """Three folders of JPEG files. Junk (-1) is left out, distractors (0) stay in the gallery."""
 
     title = "Market-1501"
@@ -89,3 +84,7 @@ Market-1501-v15.09.15/
                 )
         check_divided((image.role, image.pid, self.root / image.name) for image in found)
         return found
+
+    def notes(self, images: Sequence[RawImage]) -> Iterator[str]:
+        if "_f" in images[0].name:
+            yield "the names are those of DukeMTMC-reID, which has the same folders, not Market-1501's"
