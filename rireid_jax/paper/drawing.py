@@ -26,8 +26,7 @@ from rireid_jax.paper.sweep import (
 from rireid_jax.paper.training import Part, row_parts
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.extractor import Extractor
-from rireid_jax.runs.figures import restoration_figure, save_png
-from rireid_jax.runs.pictures import draw_ranked
+from rireid_jax.runs.pictures import draw_ranked, restoration_figure, save_png
 from rireid_jax.runs.trial import build_dataset
 from rireid_jax.training.checkpoint import Checkpoints
 
