@@ -1,4 +1,4 @@
-"""The configs of a run's trials: the partitions of the identities that it trains and scores one by one."""
+"""The trials of a config: one part of it for each."""
 
 from ml_collections import ConfigDict
 
@@ -6,23 +6,23 @@ from rireid_jax.errors import UserError
 
 
 def trial_configs(config: ConfigDict) -> dict[int, ConfigDict]:
-    """The config of each trial's own run, in increasing order; empty for a data set without trials.
+    """The config of each trial, in increasing order; empty for a data set that is divided in one way.
 
     Raises:
-      UserError: the recipe asks for another trial than `config.data.splits`.
+      UserError: the recipe asks for another trial than `config.data.trials`.
     """
-    trials = tuple(sorted(config.data.splits))
+    trials = tuple(sorted(config.data.trials))
     if not trials:
         return {}
-    asked = config.data.recipe.split
+    asked = config.data.recipe.trial
     if asked and trials != (asked,):
         raise UserError(
-            f"config.data.recipe.split: found {asked}, expected 0; choose trials by "
-            f"--config.data.splits='({asked},)'"
+            f"config.data.recipe.trial: found {asked}, expected 0; choose trials by "
+            f"--config.data.trials='({asked},)'"
         )
-    configs = {}
+    parts = {}
     for trial in trials:
-        configs[trial] = config.copy_and_resolve_references()
-        configs[trial].data.splits = (trial,)
-        configs[trial].data.recipe.split = trial
-    return configs
+        parts[trial] = config.copy_and_resolve_references()
+        parts[trial].data.trials = (trial,)
+        parts[trial].data.recipe.trial = trial
+    return parts

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """Does what the command line asks.
 
-    Each trial that `config.data.splits` names is trained and scored in a folder of its own, and the results
+    Each trial that `config.data.trials` names is trained and scored in a folder of its own, and the results
     are the mean over the trials.
 
     Args:
@@ -53,7 +53,7 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     trials = trial_configs(config)
     if mode == "build":
         for trial in trials.values() or (config,):
-            number = f" trial {trial.data.splits[0]}" if trials else ""
+            number = f" trial {trial.data.trials[0]}" if trials else ""
             _print_built(build_dataset(trial, trial.dataset), f"{trial.dataset}{number}")
         for name in sorted({config.stages[stage].dataset for stage in config.run} - {""}):
             _print_built(build_dataset(config, name), name)
@@ -140,7 +140,7 @@ def _run_trials(
     if missing:
         trained = f" ('{tuple(results)}')" if results else ""
         raise UserError(
-            f"config.data.splits: found {', '.join(missing)} not trained yet in {workdir}, expected only "
+            f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
     return write_results(

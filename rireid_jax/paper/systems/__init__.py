@@ -1,0 +1,1 @@
+"""The systems of Table 3 that are made of networks: components of the paper's own."""
