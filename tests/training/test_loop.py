@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_training import IMAGE_SIZE, initial_state, leaves, small_config
@@ -158,7 +157,9 @@ def test_earlier_stages_come_from_memory_and_stay_as_they_are(whole, tmp_path, d
     given = jax.device_get(given)
     before = jax.tree.map(np.copy, given)
     config = stage_config()
-    config.stages[STAGE].init.super_resolution = "ffsr_pretrain"  # the folder has no such checkpoint
+    config.stages[
+        STAGE
+    ].init.super_resolution = "ffsr_pretrain"  # the folder has no such checkpoint
     own = initial_variables(config, STAGE, str(tmp_path), len(PIDS), {"ffsr_pretrain": given})
     jax.tree.map(np.testing.assert_array_equal, own["params"], given["params"])
     config.stages[STAGE].epochs = 1
