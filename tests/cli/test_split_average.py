@@ -18,7 +18,8 @@ from rireid_jax.evaluation.evaluate import RATES
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.workdir import claim_data, read_results, split_folders
 from rireid_jax.training import checkpoint as checkpoint_module
-from rireid_jax.training.checkpoint import Checkpoints, copy_checkpoint
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import copy_checkpoint
 from rireid_jax.training.loop import num_steps
 from rireid_jax.training.state import create_state
 

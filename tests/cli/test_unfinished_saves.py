@@ -1,6 +1,7 @@
 """What a killed run had not saved to the end."""
 
-from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import remove_unfinished
 
 
 def write(workdir, *names):
