@@ -1,6 +1,6 @@
 """The systems of the paper's Tables 1 to 3, one or all: `configs/ablation.py:ROW[,DATASET]` or `...:DATASET`.
 
-`configs/ablation.py:srcnn,vr_msmt17` trains one row; rows are named in `rireid_jax/report/rows.py`. Without one
+`configs/ablation.py:srcnn,vr_msmt17` trains one row; rows are named in `rireid_jax/paper/rows.py`. Without one
 the config holds the stages of all, for `--mode report --config configs/ablation.py:vr_msmt17`, which trains each
 row in a folder of its own, or takes over what another has trained, and writes the tables beside the paper's.
 
