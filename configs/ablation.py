@@ -24,9 +24,12 @@ In the two-core setting every stage learns for half as many epochs as in `config
 them with three seeds, fit into half an hour: `make report` took 25 minutes.
 """
 
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.components import DATASETS
+from rireid_jax.config import base_config, dataset_names, stages_to
 from rireid_jax.errors import UserError
 from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 
@@ -34,11 +37,13 @@ from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 def get_config(argument: str = "pedestrians") -> ConfigDict:
     row, dataset = _parse(argument)
     config = base_config(dataset)
-    _add_stages(config.stages, config.optim.adversarial_rate)
-    if DATASETS[config.dataset].small:
+    small = DATASETS[config.dataset].small
+    _add_stages(config.stages, 1e-3 if small else 1e-4)
+    if small:
         for stage in config.stages.values():
             stage.epochs //= 2
-            stage.decay_epochs = tuple(epoch // 2 for epoch in stage.decay_epochs)
+            epochs = stage.schedule.decay_epochs
+            stage.schedule.decay_epochs = tuple(epoch // 2 for epoch in epochs)
     config.run = stages_to(config, *([ROWS[row].stage] if row else _finals()))
     return config
 
@@ -46,7 +51,7 @@ def get_config(argument: str = "pedestrians") -> ConfigDict:
 def _parse(argument: str) -> tuple[str, str]:
     """(row, data set) of ``ROW[,DATASET]`` or ``DATASET``; the row "" stands for all."""
     first, comma, dataset = argument.partition(",")
-    if not comma and first.partition("/")[0] in DATASETS:
+    if not comma and first.partition("/")[0] in dataset_names():
         return "", first
     row = ALIASES.get(first, first)
     if row in CLASSICAL:
@@ -57,7 +62,7 @@ def _parse(argument: str) -> tuple[str, str]:
         rows = ", ".join(name for name in (*ALIASES, *ROWS) if name not in CLASSICAL)
         raise UserError(
             f"--config: found {argument!r} after the colon, expected ROW, DATASET or ROW,DATASET with a row of "
-            f"{rows} and a data set of {', '.join(DATASETS)}"
+            f"{rows} and a data set of {', '.join(dataset_names())}"
         )
     return row, dataset or "pedestrians"
 
@@ -69,7 +74,12 @@ def _finals() -> list[str]:
 
 
 def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
-    """Adds what the rows need beyond the paper's own stages."""
+    """Adds what the rows need beyond the paper's own stages.
+
+    Args:
+      stages: of the config.
+      adversarial_rate: learning rate of CSR-GAN's generators and discriminators; 1e-4 is the authors' code's.
+    """
 
     def add(name: str, like: str, **changes: object) -> None:
         stages[name] = stages[like].copy_and_resolve_references()
@@ -78,6 +88,8 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
     def from_stages(super_resolution: str, extractor: str) -> dict[str, str]:
         return {"super_resolution": super_resolution, "extractor": extractor}
 
+    no_mask = {"restoration": {"mask": {"name": "none"}}}
+    not_restoring = {"restoration": {"weight": 0.0}}
     add("srcnn_pretrain", "ffsr_pretrain", super_resolution="srcnn")
     add("vdsr_pretrain", "ffsr_pretrain", super_resolution="vdsr")
     add("sing_pretrain", "ffsr_pretrain", super_resolution="srcnn_luminance")
@@ -88,8 +100,8 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
         ("ae", "ffsr_pretrain"),
     ):
         network = stages[source].super_resolution
-        add(name, "ffsr", super_resolution=network, mask="none", init=from_stages(source, ""))
-    add("ffsr_segmentation", "ffsr", mask="segmentation")
+        add(name, "ffsr", super_resolution=network, losses=no_mask, init=from_stages(source, ""))
+    add("ffsr_segmentation", "ffsr", losses={"restoration": {"mask": {"name": "segmentation"}}})
 
     backbone = stages.baseline.init.extractor
     finals = {
@@ -102,31 +114,61 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
     }
     for name, ends in finals.items():
         shared = {"super_resolution": stages[name].super_resolution, "extractor": "resnet50"}
-        fixed = {**shared, "train": ("extractor",), "sr_weight": 0.0, "mask": "none"}
+        fixed = {**shared, "train": ("extractor",), "losses": not_restoring}
         both = from_stages(f"{name}_extractor", f"{name}_extractor")
         add(f"{name}_extractor", "rife", **fixed, init=from_stages(name, backbone))
         for end in ends:
-            learning = fixed if end.endswith("_apart") else {**shared, "mask": stages[name].mask}
+            mask = {"restoration": {"mask": stages[name].losses.restoration.mask.to_dict()}}
+            learning = fixed if end.endswith("_apart") else {**shared, "losses": mask}
             add(end, "joint", **learning, init=both)
 
-    stages.sing.sr_of_low = True
+    stages.sing.losses.restoration.low_only = True
     # SRCNN learns at 1e-4 (Dong et al. 2014): without a skip to hold it, at FFSR's rate it diverges within 20 steps.
-    stages.sing.super_resolution_rate = 1e-4 / stages.sing.learning_rate
+    stages.sing.optimizer.super_resolution.rate = 1e-4
 
-    gan = {"super_resolution": "csr_gan", "mask": "none", "super_resolution_rate": 1.0}
-    rate = {"optimizer": "adam", "learning_rate": adversarial_rate}
-    add("csr_gan_pretrain", "ffsr", **gan, **rate, init=from_stages("", ""))
-    gan["extractor"] = "resnet50"
-    start = from_stages("csr_gan_pretrain", backbone)
-    add("csr_gan_extractor", "rife", **gan, init=start)
-    both = from_stages("csr_gan_extractor", "csr_gan_extractor")
-    adversaries = ("super_resolution", "discriminator", "extractor")
-    add("csr_gan", "joint", **gan, train=adversaries, sr_weight=1.0, init=both)
+    _add_csr_gan(add, from_stages, backbone, adversarial_rate)
 
-    alone = {"super_resolution": "bilinear", "train": ("extractor",), "sr_weight": 0.0}
-    add("rife_alone", "joint", **alone, mask="none", init=from_stages("", "rife"))
+    alone = {"super_resolution": "bilinear", "train": ("extractor",), "losses": not_restoring}
+    add("rife_alone", "joint", **alone, init=from_stages("", "rife"))
     for name in ("two_resnet50", "two_resnet50_weighted", "se_resnet50", "densenet121"):
         add(name, "baseline", extractor=name)
     if backbone:
         add("densenet121_start", backbone, extractor="densenet121")
         stages.densenet121.init.extractor = "densenet121_start"
+
+
+def _add_csr_gan(
+    add: Callable[..., None],
+    from_stages: Callable[[str, str], dict[str, str]],
+    backbone: str,
+    adversarial_rate: float,
+) -> None:
+    adversarial = {"name": "adam", "rate": adversarial_rate, "weight_decay": 0.0}
+    learned_by = {"super_resolution": adversarial, "discriminator": adversarial}
+    alone = {"restoration": {"weight": 0.0}, "csr_gan_pixels": {"weight": 1.0}}
+    against = {"restoration": {"weight": 0.0}, "csr_gan": {"weight": 1.0}}
+    add(
+        "csr_gan_pretrain",
+        "ffsr",
+        super_resolution="csr_gan",
+        losses=alone,
+        optimizer=learned_by,
+        init=from_stages("", ""),
+    )
+    add(
+        "csr_gan_extractor",
+        "rife",
+        super_resolution="csr_gan",
+        extractor="resnet50",
+        init=from_stages("csr_gan_pretrain", backbone),
+    )
+    add(
+        "csr_gan",
+        "joint",
+        super_resolution="csr_gan",
+        extractor="resnet50",
+        train=("super_resolution", "discriminator", "extractor"),
+        losses=against,
+        optimizer=learned_by,
+        init=from_stages("csr_gan_extractor", "csr_gan_extractor"),
+    )

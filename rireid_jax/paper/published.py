@@ -251,7 +251,7 @@ RESULTS: tuple[Result, ...] = (
         Setting(
             "mlr_cuhk03/di_reid",
             True,
-            "on trials that come as files with its code, which `split_source` reads; its kernel is "
+            "on trials that come as files with its code, which `trial_source` reads; its kernel is "
             "not published, and its mAP is of the drawn galleries, ours of the whole one",
         ),
     ),

@@ -11,6 +11,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax.config import stages_to
+from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.paper.rows import CLASSICAL, ROWS
@@ -18,7 +19,7 @@ from rireid_jax.paper.systems import scoring
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.run import run
 from rireid_jax.runs.trial import build_dataset
-from rireid_jax.runs.trials import average, has_finished, split_configs, take_over
+from rireid_jax.runs.trials import average, has_finished, take_over
 from rireid_jax.runs.workdir import claim, locked, read_config, read_results, split_folder
 from rireid_jax.training.loop import Stopped
 
@@ -56,7 +57,7 @@ def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
 def row_parts(config: ConfigDict, workdir: str, row: str, seed: int) -> list[Part]:
     """The parts of a row: one for each trial, or a single one if the data set has no trials."""
     own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
-    parts = split_configs(own)
+    parts = trial_configs(own)
     if not parts:
         return [Part(own, folder)]
     return [Part(part, split_folder(folder, split)) for split, part in parts.items()]
@@ -196,6 +197,6 @@ def _score_classical(config: ConfigDict, workdir: str, row: str, seed: int) -> N
             metrics = scoring.score(part.config, row, data)
             named = {"protocol_hash": data.protocol_hash, "baseline": None, "stage": row, "step": 0}
             results.append({**named, **metrics})
-        splits = split_configs(own)
+        splits = trial_configs(own)
         measured = average(dict(zip(splits, results, strict=True))) if splits else results[0]
         write_results(folder, own, measured, time.monotonic() - started)

@@ -8,6 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax.config import validate
+from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
@@ -15,7 +16,7 @@ from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.results import results_text, write_results
 from rireid_jax.runs.trial import build_dataset, is_trained, run_division
-from rireid_jax.runs.trials import average, split_configs
+from rireid_jax.runs.trials import average
 from rireid_jax.runs.workdir import (
     claim,
     claim_data,
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """Does what the command line asks.
 
-    Where `config.data.splits` names divisions of the identities, each is a run in a folder of its own, and the
+    Where `config.data.trials` names divisions of the identities, each is a run in a folder of its own, and the
     results are the mean over them.
 
     Args:
@@ -49,10 +50,10 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """
     validate(config)
     started = time.monotonic()
-    parts = split_configs(config)
+    parts = trial_configs(config)
     if mode == "build":
         for part in parts.values() or (config,):
-            title = f"{part.dataset} split {part.data.splits[0]}" if parts else part.dataset
+            title = f"{part.dataset} split {part.data.trials[0]}" if parts else part.dataset
             _print_built(build_dataset(part, part.dataset), title)
         for name in sorted({config.stages[stage].dataset for stage in config.run} - {""}):
             _print_built(build_dataset(config, name), name)
@@ -137,7 +138,7 @@ def _run_splits(
     if missing:
         trained = f" ('{tuple(results)}')" if results else ""
         raise UserError(
-            f"config.data.splits: found {', '.join(missing)} not trained yet in {workdir}, expected only "
+            f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
     return write_results(

@@ -20,29 +20,6 @@ from rireid_jax.training.loop import is_finished, num_steps
 Results = Mapping[str, Any]
 
 
-def split_configs(config: ConfigDict) -> dict[int, ConfigDict]:
-    """The config of each split's own run, in increasing order; empty for a data set with one division.
-
-    Raises:
-      UserError: the recipe asks for another split than `config.data.splits`.
-    """
-    splits = tuple(sorted(config.data.splits))
-    if not splits:
-        return {}
-    asked = config.data.recipe.split
-    if asked and splits != (asked,):
-        raise UserError(
-            f"config.data.recipe.split: found {asked}, expected 0; choose splits by "
-            f"--config.data.splits='({asked},)'"
-        )
-    parts = {}
-    for split in splits:
-        parts[split] = config.copy_and_resolve_references()
-        parts[split].data.splits = (split,)
-        parts[split].data.recipe.split = split
-    return parts
-
-
 def shared_stages(config: ConfigDict) -> tuple[str, ...]:
     """The stages of a run that are the same in every split.
 

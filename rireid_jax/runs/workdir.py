@@ -28,7 +28,7 @@ _IDLE_FIELDS = (
     "log_every",
 )
 # What may change between two runs in one folder, because no checkpoint depends on it.
-FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
+FREE_FIELDS = (*_IDLE_FIELDS, "data.trials", "eval", "run", "baseline")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,19 +12,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.components import LOSSES
 from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.build import Built
 from rireid_jax.data.loader import train_batches
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import create_network, initialise, variable_shapes
-from rireid_jax.models.rife import adopt
+from rireid_jax.models.network import (
+    create_network,
+    initialise,
+    variable_shapes,
+    zero_variables,
+)
 from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
-from rireid_jax.weights import load_backbone, zero_variables
+from rireid_jax.weights import load_backbone
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +88,11 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
                     f"config.stages.{stage}.init.{module}: found the last checkpoint of {source} damaged, "
                     f"expected a whole one; run {source} too (config.run), which goes on at step {step}"
                 )
+        part = network.modules()[module]
         for kind in ("params", "batch_stats"):
             if module in variables[kind]:
-                variables[kind][module] = adopt(variables[kind][module], loaded[kind][module])
+                own, given = variables[kind][module], loaded[kind][module]
+                variables[kind][module] = part.adopt(own, given)
     return variables
 
 
@@ -138,7 +145,7 @@ def train_stage(
     source = data.splits["train"]
     steps_per_epoch, total = num_steps(config, stage, len(source))
     network = create_network(config, stage, num_classes, AXIS)
-    optimizer, schedule = create_optimizer(config, stage, steps_per_epoch)
+    optimizer, schedules = create_optimizer(config, stage, steps_per_epoch)
     step_fn = parallel.train_step(make_train_step(config, stage, network, optimizer, AXIS))
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
 
@@ -157,7 +164,7 @@ def train_stage(
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
-        progress = _Progress(config, stage, schedule, total, steps_per_epoch, log)
+        progress = _Progress(config, stage, schedules, total, steps_per_epoch, log)
 
         with _batches(config, stage, data, start, parallel) as batches:
             for step in range(start + 1, total + 1):
@@ -201,17 +208,10 @@ def _batches(
     """This process's batches from step `start` on; leaving the context ends the workers."""
     spec = config.stages[stage]
     natural = spec.dataset == "natural_images"
-    one = config.loss.resolution_width
-    augmentation = Augmentation(
-        flip=config.data.flip,
-        crop=config.data.crop,
-        degrade=1.0 if natural else config.data.degrade,
-        degrade_targets=config.data.degrade_targets,
-        min_ratio=config.natural_images.min_ratio if natural else config.data.min_ratio,
-        kernel="bicubic" if natural else config.data.recipe.get("kernel", "bicubic"),
-        # A stage without identities restores alone, which nothing is hidden from.
-        erase=config.data.erase if spec.alpha else 0.0,
-    )
+    one = spec.resolution_width
+    kernel = "bicubic" if natural else config.data.recipe.get("kernel", "bicubic")
+    augmentation = Augmentation(kernel=kernel, **spec.augmentation)
+    needs = {need for name, own in spec.losses.items() if own.weight for need in LOSSES[name].needs}
     batches = train_batches(
         data.splits["train"],
         labels=None if natural else {pid: label for label, pid in enumerate(data.train_pids)},
@@ -220,8 +220,8 @@ def _batches(
         seed=config.seed,
         start_step=start,
         augmentation=augmentation,
-        images_per_identity=config.data.images_per_identity if spec.alpha else 0,
-        targets=spec.sr_weight > 0,
+        images_per_identity=spec.images_per_identity,
+        targets="target" in needs,
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -237,12 +237,14 @@ class _Progress:
         self,
         config: ConfigDict,
         stage: str,
-        schedule: Callable[[int], Any],
+        schedules: Mapping[str, Callable[[int], Any]],
         total: int,
         steps_per_epoch: int,
         log: MetricsLog,
     ):
-        self._config, self._stage, self._schedule, self._log = config, stage, schedule, log
+        self._config, self._stage, self._log = config, stage, log
+        # Of the module that the stage is about: the last that inference passes.
+        self._schedule = list(schedules.values())[-1]
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
