@@ -3,12 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import flax.linen as nn
 from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.network import create_network, variable_shapes
+from rireid_jax.models.network import Network, create_network, variable_shapes
 from rireid_jax.paper.rows import ROWS
 
 _PAPER_SIZE = (384, 128)  # (height, width) at which Table 1 counts
@@ -54,7 +53,8 @@ def complexities(
         name, key = stage.super_resolution, (stage.super_resolution, stage.extractor)
         if name not in restorers:
             restorer = create_network(full, spec.stage, num_classes).super_resolution
-            restorers[name] = _trace(restorer, _PAPER_SIZE)[0] if restorer else None
+            alone = Network(restorer, None)
+            restorers[name] = _trace(alone, _PAPER_SIZE)[0] if restorer else None
         if row in traced and key not in networks:
             paper = _trace(create_network(full, spec.stage, num_classes), _PAPER_SIZE)
             own = _trace(create_network(config, spec.stage, num_classes), own_size)
@@ -64,8 +64,9 @@ def complexities(
     return sizes
 
 
-def _trace(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+def _trace(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     """Multiply-accumulates for one image, and parameters, of what is used after training."""
-    variables = variable_shapes(network, size)
-    used = {name: own for name, own in variables["params"].items() if name != "discriminator"}
-    return count_macs(network.apply, variables, image_like(*size)), count_parameters(used)
+    used = Network(network.super_resolution, network.extractor)
+    variables = variable_shapes(used, size)
+    macs = count_macs(used.apply, variables, image_like(*size))
+    return macs, count_parameters(variables["params"])
