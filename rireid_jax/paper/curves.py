@@ -19,8 +19,8 @@ from PIL import Image
 from rireid_jax.errors import UserError
 from rireid_jax.paper.objective import Objective
 from rireid_jax.paper.sweep import RESOLUTIONS, GateCurves, ObjectiveCurves
-from rireid_jax.runs.figures import save_png
 from rireid_jax.runs.files import write_whole
+from rireid_jax.runs.pictures import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,8 +23,7 @@ from rireid_jax.paper.rows import ROWS
 from rireid_jax.paper.sweep import ObjectiveCurves, Originals, gate_curves, objective_curves
 from rireid_jax.paper.tables import System
 from rireid_jax.runs.extractor import Extractor
-from rireid_jax.runs.figures import restoration_figure, save_png
-from rireid_jax.runs.pictures import draw_ranked
+from rireid_jax.runs.pictures import draw_ranked, restoration_figure, save_png
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,12 @@ from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.paper.rows import CLASSICAL, ROWS
 from rireid_jax.paper.systems import scoring
+from rireid_jax.runs.averages import average
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.run import run
+from rireid_jax.runs.shared_stages import finished_elsewhere, take_over
 from rireid_jax.runs.trial import build_dataset
-from rireid_jax.runs.trials import average, has_finished, take_over
-from rireid_jax.runs.workdir import claim, locked, read_config, read_results, split_folder
+from rireid_jax.runs.workdir import claim, locked, read_config, read_results, trial_folder
 from rireid_jax.training.loop import Stopped
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def row_parts(config: ConfigDict, workdir: str, row: str, seed: int) -> list[Par
     parts = trial_configs(own)
     if not parts:
         return [Part(own, folder)]
-    return [Part(part, split_folder(folder, split)) for split, part in parts.items()]
+    return [Part(part, trial_folder(folder, trial)) for trial, part in parts.items()]
 
 
 def obstacle(config: ConfigDict, row: str, data: Built, asked: bool) -> str:
@@ -128,11 +129,12 @@ def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
             name = part.config.stages[stage].dataset or part.config.dataset
             if name not in data:
                 data[name] = build_dataset(part.config, name)
-            if has_finished(part.config, part.folder, stage, len(data[name].splits["train"])):
+            num_images = len(data[name].splits["train"])
+            if finished_elsewhere(part.config, part.folder, stage, num_images) is not None:
                 continue
-            source = take_over(part.config, stage, part.folder, others, data[name])
-            if source:
-                logger.info("%s: taken from %s", stage, source)
+            taken = take_over(part.config, stage, part.folder, others, data[name])
+            if taken:
+                logger.info("%s: taken from %s", stage, taken[0])
     try:
         run(own, folder, "train")
     except Stopped as stopped:
@@ -197,6 +199,6 @@ def _score_classical(config: ConfigDict, workdir: str, row: str, seed: int) -> N
             metrics = scoring.score(part.config, row, data)
             named = {"protocol_hash": data.protocol_hash, "baseline": None, "stage": row, "step": 0}
             results.append({**named, **metrics})
-        splits = trial_configs(own)
-        measured = average(dict(zip(splits, results, strict=True))) if splits else results[0]
+        trials = trial_configs(own)
+        measured = average(dict(zip(trials, results, strict=True))) if trials else results[0]
         write_results(folder, own, measured, time.monotonic() - started)

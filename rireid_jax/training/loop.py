@@ -29,6 +29,7 @@ from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
+from rireid_jax.training.trace import Trace
 from rireid_jax.weights import load_backbone
 
 logger = logging.getLogger(__name__)
@@ -58,16 +59,31 @@ def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int
     return per_epoch, per_epoch * config.stages[stage].epochs
 
 
-def is_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -> bool:
-    """Whether the work directory holds the stage's last checkpoint, undamaged."""
+def finished_variables(
+    config: ConfigDict, workdir: str, stage: str, num_images: int
+) -> Variables | None:
+    """What a stage ended with, from the work directory; None unless its last checkpoint is whole."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return checkpoints.is_whole(num_steps(config, stage, num_images)[1])
+        return checkpoints.find_variables(num_steps(config, stage, num_images)[1])
 
 
-def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes: int) -> Variables:
+def initial_variables(
+    config: ConfigDict,
+    stage: str,
+    workdir: str,
+    num_classes: int,
+    trained: Mapping[str, Variables] | None = None,
+) -> Variables:
     """What a stage starts from: random modules, and those that `config.stages[stage].init` names.
 
     An extractor that starts from no stage has its stem and streams from `config.init.backbone`, if given.
+
+    Args:
+      config: the whole config.
+      stage: key of `config.stages`.
+      workdir: with the checkpoints of the stages that this one starts from.
+      num_classes: identities of the classifier.
+      trained: what earlier stages ended with, where that is in memory.
 
     Raises:
       UserError: a stage that it starts from is not in the work directory, or its last checkpoint is
@@ -81,18 +97,26 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
     for module, source in config.stages[stage].init.items():
         if not source:
             continue
-        with Checkpoints(workdir, source) as checkpoints:
-            step, loaded = checkpoints.load_latest()
-            if step != checkpoints.steps[-1]:
-                raise UserError(
-                    f"config.stages.{stage}.init.{module}: found the last checkpoint of {source} damaged, "
-                    f"expected a whole one; run {source} too (config.run), which goes on at step {step}"
-                )
+        if trained and source in trained:
+            loaded = trained[source]
+        else:
+            loaded = _last_variables(workdir, source, f"config.stages.{stage}.init.{module}")
         part = network.modules()[module]
         for kind in ("params", "batch_stats"):
             if module in variables[kind]:
                 own, given = variables[kind][module], loaded[kind][module]
                 variables[kind][module] = part.adopt(own, given)
+    return variables
+
+
+def _last_variables(workdir: str, stage: str, field: str) -> Variables:
+    with Checkpoints(workdir, stage) as checkpoints:
+        step, variables = checkpoints.load_latest()
+        if step != checkpoints.steps[-1]:
+            raise UserError(
+                f"{field}: found the last checkpoint of {stage} damaged, expected a whole one; run {stage} too "
+                f"(config.run), which goes on at step {step}"
+            )
     return variables
 
 
@@ -124,8 +148,9 @@ def train_stage(
     log: MetricsLog,
     stop: StopRequest,
     evaluate: Evaluate | None = None,
-) -> None:
-    """Runs a stage to its end, from its latest checkpoint if there is one, and leaves the last checkpoint.
+    trained: Mapping[str, Variables] | None = None,
+) -> Variables:
+    """Runs a stage to its end, from its latest checkpoint if there is one, and saves the last checkpoint.
 
     Args:
       config: the whole config.
@@ -137,6 +162,10 @@ def train_stage(
       log: receives one record a log period.
       stop: says when to save and stop.
       evaluate: scores variables on the way, for the best checkpoint (`config.eval.every_epochs`).
+      trained: what earlier stages ended with, where that is in memory.
+
+    Returns:
+      What the stage ended with, on the host.
 
     Raises:
       Stopped: asked to stop; the state is saved.
@@ -158,7 +187,7 @@ def train_stage(
             )
             state = checkpoints.restore(parallel.abstract(shapes))
         if state is None:
-            variables = initial_variables(config, stage, workdir, num_classes)
+            variables = initial_variables(config, stage, workdir, num_classes, trained)
             state = parallel.replicate(create_state(variables, optimizer, train))
         start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
@@ -166,10 +195,16 @@ def train_stage(
             logger.info("%s: resumes at step %d of %d", stage, start, total)
         progress = _Progress(config, stage, schedules, total, steps_per_epoch, log)
 
-        with _batches(config, stage, data, start, parallel) as batches:
+        with (
+            _batches(config, stage, data, start, parallel) as batches,
+            Trace(config.profile, workdir, stage) as trace,
+        ):
             for step in range(start + 1, total + 1):
-                state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
-                progress.add(step, metrics)
+                trace.before(step)
+                with jax.transfer_guard("disallow"):  # all that moves is moved on purpose
+                    state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
+                    progress.add(step, metrics)
+                trace.after(step, metrics)
                 stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
                 if (
@@ -189,6 +224,7 @@ def train_stage(
                         checkpoints.wait()
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
+    return jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
 
 
 def _agreed_step(stage: str, start: int) -> int:
@@ -283,12 +319,14 @@ class _Progress:
         step, steps, seconds_a_step = self._waiting
         self._waiting = None
         averages = _averages(self._stage, steps)
+        with jax.transfer_guard("allow"):  # of the step's number
+            learning_rate = float(self._schedule(step - 1))
         record = {
             "stage": self._stage,
             "step": step,
             "epoch": step / self._steps_per_epoch,
             **averages,
-            "learning_rate": float(self._schedule(step - 1)),
+            "learning_rate": learning_rate,
             "images_per_second": None
             if math.isnan(seconds_a_step)
             else self._config.batch_size / seconds_a_step,
