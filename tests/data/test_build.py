@@ -15,10 +15,11 @@ import pytest
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.data.build import build
+from rireid_jax.data.build.builder import RecordBuilder
+from rireid_jax.data.datasets.pedestrians import Pedestrians
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import decode_image, decode_mask
 from rireid_jax.errors import UserError
@@ -77,7 +78,7 @@ def test_no_two_images_are_the_same(built):
 
 
 def test_opens_what_is_there(built, monkeypatch):
-    monkeypatch.setattr(PedestriansBuilder, "prepare", lambda self: pytest.fail("built again"))
+    monkeypatch.setattr(RecordBuilder, "prepare", lambda self: pytest.fail("built again"))
     data_dir = os.path.join(built.path, *[os.pardir] * 3)
     again = build("pedestrians", ConfigDict(PEDESTRIANS).to_dict(), data_dir=data_dir)
     assert again.protocol_hash == built.protocol_hash
@@ -98,7 +99,7 @@ def test_sources_pickle(built):
 
 
 def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
-    listed = PedestriansBuilder.list_items
+    listed = Pedestrians.list_items
 
     def shuffled(self):
         rng = np.random.default_rng(1)
@@ -107,8 +108,8 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
             for split, items in reversed(listed(self).items())
         }
 
-    monkeypatch.setattr(PedestriansBuilder, "list_items", shuffled)
-    monkeypatch.setattr(PedestriansBuilder, "draws", False)  # so that it may have threads
+    monkeypatch.setattr(Pedestrians, "list_items", shuffled)
+    monkeypatch.setattr(Pedestrians, "draws", False)  # so that it may have threads
     again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path), threads=3)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)
@@ -160,7 +161,7 @@ def test_builds_and_reads_without_tensorflow(built, tmp_path):
 def test_a_failed_build_leaves_nothing_and_can_be_repeated(
     built, tmp_path, monkeypatch, error, expected
 ):
-    write = PedestriansBuilder.write
+    write = RecordBuilder.write
     calls = []
 
     def fail_at_second_shard(self, *shard):
@@ -170,7 +171,7 @@ def test_a_failed_build_leaves_nothing_and_can_be_repeated(
             raise error
         return bad
 
-    monkeypatch.setattr(PedestriansBuilder, "write", fail_at_second_shard)
+    monkeypatch.setattr(RecordBuilder, "write", fail_at_second_shard)
     with pytest.raises(expected) as caught:
         build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
     if expected is UserError:
@@ -191,7 +192,7 @@ def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
     def fail(self, item):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PedestriansBuilder, "make", fail)
+    monkeypatch.setattr(Pedestrians, "make", fail)
     with pytest.raises(KeyboardInterrupt):
         build("pedestrians", PEDESTRIANS | {"seed": 1}, data_dir=str(tmp_path))
     assert files(tmp_path) == before
@@ -199,7 +200,7 @@ def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
 
 def test_two_builds_at_once(built, tmp_path, monkeypatch):
     """The other process is done while this one is at its last check."""
-    write = PedestriansBuilder.write
+    write = RecordBuilder.write
     others = []
 
     def meanwhile(self, *shard):
@@ -209,7 +210,7 @@ def test_two_builds_at_once(built, tmp_path, monkeypatch):
             build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
         return bad
 
-    monkeypatch.setattr(PedestriansBuilder, "write", meanwhile)
+    monkeypatch.setattr(RecordBuilder, "write", meanwhile)
     result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
     assert others
     assert records(result) == records(built)
@@ -225,13 +226,13 @@ def test_data_dir_must_be_a_folder(tmp_path):
 
 
 def test_names_must_be_unique(tmp_path, monkeypatch):
-    listed = PedestriansBuilder.list_items
+    listed = Pedestrians.list_items
 
     def twice(self):
         splits = listed(self)
         return splits | {"query": splits["query"] + splits["gallery"][:1]}
 
-    monkeypatch.setattr(PedestriansBuilder, "list_items", twice)
+    monkeypatch.setattr(Pedestrians, "list_items", twice)
     with pytest.raises(UserError, match=r"gallery/0004_c1_s2\.png: found twice, in query and"):
         build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
 
@@ -254,7 +255,7 @@ def test_read_by_plain_tfds(built):
 
 def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
     """SIGTERM may come while a callback runs that lets no exception out, such as one of the collector's."""
-    make = PedestriansBuilder.make
+    make = Pedestrians.make
     made = []
 
     def terminated(self, item):
@@ -265,7 +266,7 @@ def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
                 time.sleep(1)  # the handler runs in between
         return make(self, item)
 
-    monkeypatch.setattr(PedestriansBuilder, "make", terminated)
+    monkeypatch.setattr(Pedestrians, "make", terminated)
     with pytest.raises(SystemExit) as caught:
         build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
     assert caught.value.code == 128 + signal.SIGTERM

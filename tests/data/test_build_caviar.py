@@ -87,7 +87,7 @@ def test_the_other_way_round_with_one_query_each(raw, tmp_path):
     assert {r.camid for r in found["query"]} == {0}
     assert set(Counter(r.pid for r in found["query"]).values()) == {1}
     assert len(found["gallery"]) == 3 * 5
-    other = records(build_from(raw, tmp_path, **change | {"seed": 1, "split": 1}))
+    other = records(build_from(raw, tmp_path, **change | {"seed": 1, "trial": 1}))
     assert {r.name for r in other["query"]} != {r.name for r in found["query"]}
 
 

@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from rireid_jax.data.build.vr import VRMarket1501Builder
 from small_recipes import MARKET
 
 from rireid_jax.data.build import build
+from rireid_jax.data.datasets.vr_market1501 import VRMarket1501
 from rireid_jax.data.degradation import draw_width
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
@@ -69,12 +69,12 @@ def test_parent_folders_will_do(built, market_folder, tmp_path):
 
 
 def test_listing_order_changes_no_bit(built, market_folder, tmp_path, monkeypatch):
-    listed = VRMarket1501Builder.list_items
+    listed = VRMarket1501.list_items
 
     def backwards(self):
         return {split: items[::-1] for split, items in reversed(listed(self).items())}
 
-    monkeypatch.setattr(VRMarket1501Builder, "list_items", backwards)
+    monkeypatch.setattr(VRMarket1501, "list_items", backwards)
     again = build_from(market_folder, tmp_path)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)

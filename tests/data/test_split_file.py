@@ -4,11 +4,11 @@ import json
 
 import pytest
 from raw_folders import write_caviar, write_viper
-from rireid_jax.data.build.split_file import read_split_file
-from rireid_jax.data.raw.base import RawImage
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
+from rireid_jax.data.dataset import RawImage
+from rireid_jax.data.kinds.trial_file import read_trial_file
 from rireid_jax.errors import UserError
 
 IMAGES = [
@@ -38,7 +38,7 @@ def torchreid(train, test):
 def read(tmp_path, content):
     path = tmp_path / "splits.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_split_file(path, IMAGES)
+    return read_trial_file(path, IMAGES)
 
 
 def test_paths(tmp_path):
@@ -88,7 +88,7 @@ def test_other_forms(tmp_path, content, message):
 
 def test_missing_file(tmp_path):
     with pytest.raises(UserError, match="No such file"):
-        read_split_file(tmp_path / "splits.json", IMAGES)
+        read_trial_file(tmp_path / "splits.json", IMAGES)
 
 
 def test_builds_the_split_of_a_file(tmp_path):
@@ -104,7 +104,7 @@ def test_builds_the_split_of_a_file(tmp_path):
         (tmp_path / folder).mkdir()
         file = tmp_path / folder / "splits.json"
         file.write_text(json.dumps([split]))
-        recipe = recipe_of("mlr_viper") | {"split_source": str(file)}
+        recipe = recipe_of("mlr_viper") | {"trial_source": str(file)}
         data_dir = str(tmp_path / folder)
         built = build("mlr_viper", recipe, data_dir=data_dir, raw_dir=str(raw))
         assert built.train_pids == (3, 8)
@@ -113,18 +113,18 @@ def test_builds_the_split_of_a_file(tmp_path):
         hashes.append(built.protocol_hash)
     assert hashes[0] == hashes[1]  # where the file lies does not matter, what is in it does
     file.write_text(json.dumps([split, split]))
-    recipe = recipe_of("mlr_viper") | {"split_source": str(file), "split": 1}
+    recipe = recipe_of("mlr_viper") | {"trial_source": str(file), "trial": 1}
     other = build("mlr_viper", recipe, data_dir=str(tmp_path / "there"), raw_dir=str(raw))
     assert other.protocol_hash != hashes[0]
-    with pytest.raises(UserError, match=r"config\.data\.splits: found 2, expected less than 2"):
-        build("mlr_viper", recipe | {"split": 2}, data_dir=str(tmp_path), raw_dir=str(raw))
+    with pytest.raises(UserError, match=r"config\.data\.trials: found 2, expected less than 2"):
+        build("mlr_viper", recipe | {"trial": 2}, data_dir=str(tmp_path), raw_dir=str(raw))
 
 
 def test_who_is_in_neither_part_is_left_out(tmp_path):
     raw = write_viper(tmp_path / "VIPeR", range(1, 9))
     file = tmp_path / "splits.json"
     file.write_text(json.dumps({"trainval": [0, 1], "query": [2, 3]}))
-    recipe = recipe_of("mlr_viper") | {"split_source": str(file)}
+    recipe = recipe_of("mlr_viper") | {"trial_source": str(file)}
     built = build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
     assert built.train_pids == (1, 2)
     assert {record.pid for record in built.splits["query"]} == {3, 4}
@@ -134,7 +134,7 @@ def test_caviar_counts_those_before_both_cameras(tmp_path):
     """Numbers are positions among the identities of the benchmark, here 3 to 6."""
     raw = write_caviar(tmp_path / "CAVIARa", ids=(3, 4, 5, 6), single_ids=(1, 2))
     file = tmp_path / "splits.json"
-    recipe = recipe_of("caviar") | {"split_source": str(file)}
+    recipe = recipe_of("caviar") | {"trial_source": str(file)}
     file.write_text(json.dumps({"trainval": [0, 1], "test_probe": [2], "test_gallery": [2]}))
     built = build("caviar", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
     assert built.train_pids == (3, 4)

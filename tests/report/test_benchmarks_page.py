@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
-from rireid_jax.data.raw.market1501 import Market1501
-from rireid_jax.data.raw.msmt17 import MSMT17
 
 from rireid_jax.cli.flags import MODES
 from rireid_jax.config import DATASETS, base_config, recipe_of, validate
+from rireid_jax.data.datasets.vr_msmt17 import MSMT17
+from rireid_jax.data.layouts.market1501 import Market1501
 from rireid_jax.paper.published import BENCHMARKS, ORIGINS, RESULTS, SOURCES, Result
 
 ROOT = Path(__file__).parents[2]
@@ -70,12 +70,12 @@ def test_every_option_is_described_and_no_other():
 def test_recipe_table(monkeypatch):
     recipes = {
         "one": ({"kernel": "a", "seed": 0}, {"`other`": {"kernel": "b", "seed": 0}}),
-        "two": ({"kernel": "a", "seed": 1, "split": 0}, {}),
+        "two": ({"kernel": "a", "seed": 1, "trial": 0}, {}),
         "three": ({"kernel": "a", "seed": 1}, {}),
     }
     monkeypatch.setattr(describe, "_recipes", recipes.__getitem__)
     monkeypatch.setattr(
-        describe, "OPTIONS", {"kernel": "K", "seed": "S", "split": "D", "two.seed": "T"}
+        describe, "OPTIONS", {"kernel": "K", "seed": "S", "trial": "D", "two.seed": "T"}
     )
     told: dict[str, object] = {}
     assert describe._recipe("one", told).split("\n")[2:] == [
