@@ -1,24 +1,25 @@
 """The systems of the paper's Tables 1 to 3, one or all: `configs/ablation.py:ROW[,DATASET]` or `...:DATASET`.
 
-`configs/ablation.py:srcnn,vr_msmt17` trains one row; rows are named in `rireid_jax/report/rows.py`. Without one
-the config holds the stages of all, for `--mode report --config configs/ablation.py:vr_msmt17`, which trains each
-row in a folder of its own, or takes over what another has trained, and writes the tables beside the paper's.
+`configs/ablation.py:srcnn,vr_msmt17` trains one row; `rireid_jax/paper/rows.py` names the rows. Without a row the
+config holds the stages of all rows, for `--mode report --config configs/ablation.py:vr_msmt17`. That command trains
+each row in a folder of its own, copies what another row has trained already, and writes our tables next to the paper's.
 
-Rows of a table differ in what the table compares. Every extractor learns for as many epochs as RIFE does in
-stages 2 and 3 together, at the same rates; those that restore first have the same restorer's stages:
+The rows of a table differ only in what the table compares. Every extractor learns for as many epochs as RIFE does in
+stages 2 and 3 together, at the same rates. Rows with a super-resolution network X have these stages:
 
-    X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on what X restores, X fixed
-    X            X on the data set's persons, Eq. 5    X_apart      the same for longer, or
+    X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on images restored by X, which is fixed
+    X            X on the data set's persons, Eq. 5    X_apart      the same for more epochs, or
                                                        X_joint      both learn, Eq. 4
 
-SING's X is an SRCNN of its own, and X_joint is `sing`, where Eq. 5 is of low images alone.
-CSR-GAN's generators are not pre-trained, as its authors' are not: `csr_gan_pretrain` is on the data set's persons, MSE,
-and in `csr_gan` they learn against discriminators, with an optimizer of their own, while ResNet50 learns as elsewhere.
+SING has an SRCNN of its own for X, and its last stage is `sing`, where Eq. 5 counts low images alone. CSR-GAN's
+generators are not pre-trained on natural images, because its authors' are not: in `csr_gan_pretrain` they learn from
+the data set's persons by MSE, and in `csr_gan` against discriminators, with an optimizer of their own, while ResNet50
+learns as in the other rows.
 
-In the two-core setting all start from the stage `backbone` (two ResNet50 in both, SE-ResNet50 but for what
-ResNet50 has not). DenseNet121 shares no part with it and has one of its own, `densenet121_start`. In
-the paper's setting `--config.init.backbone` stands for that, a ResNet50's; for `--rows=densenet121` and
-`--rows=se_resnet50` it is a file of that network.
+In the two-core setting all extractors start from the stage `backbone` (two ResNet50 take it twice; SE-ResNet50 takes
+the layers that ResNet50 has too), except DenseNet121, which shares no layer with it and starts from
+`densenet121_start`. In the paper's setting they start from `--config.init.backbone`, the file of a ResNet50; for
+`--rows=densenet121` and `--rows=se_resnet50` it is a file of that network.
 
 In the two-core setting every stage learns for half as many epochs as in `configs/joint.py`, so that all rows, four of
 them with three seeds, fit into half an hour: `make report` took 25 minutes.
@@ -31,14 +32,16 @@ from ml_collections import ConfigDict
 from rireid_jax.components import DATASETS
 from rireid_jax.config import base_config, dataset_names, stages_to
 from rireid_jax.errors import UserError
+from rireid_jax.paper import systems
 from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 
 
 def get_config(argument: str = "pedestrians") -> ConfigDict:
     row, dataset = _parse(argument)
     config = base_config(dataset)
+    config.imports = (systems.__name__,)
     small = DATASETS[config.dataset].small
-    _add_stages(config.stages, 1e-3 if small else 1e-4)
+    _add_stages(config.stages, small)
     if small:
         for stage in config.stages.values():
             stage.epochs //= 2
@@ -49,7 +52,7 @@ def get_config(argument: str = "pedestrians") -> ConfigDict:
 
 
 def _parse(argument: str) -> tuple[str, str]:
-    """(row, data set) of ``ROW[,DATASET]`` or ``DATASET``; the row "" stands for all."""
+    """(row, data set) from `ROW[,DATASET]` or `DATASET`; the row "" stands for all."""
     first, comma, dataset = argument.partition(",")
     if not comma and first.partition("/")[0] in dataset_names():
         return "", first
@@ -68,17 +71,17 @@ def _parse(argument: str) -> tuple[str, str]:
 
 
 def _finals() -> list[str]:
-    """The rows' own stages; FFSR+RIFE last, so that it is what the whole config is about."""
+    """The rows' own stages. FFSR+RIFE comes last, so that its results are those of the whole config."""
     stages = [row.stage for row in ROWS.values() if row.stage]
     return sorted(stages, key=lambda stage: stage == ROWS["ffsr_rife"].stage)
 
 
-def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
-    """Adds what the rows need beyond the paper's own stages.
+def _add_stages(stages: ConfigDict, small: bool) -> None:
+    """Adds the stages that the rows need besides the paper's own.
 
     Args:
       stages: of the config.
-      adversarial_rate: learning rate of CSR-GAN's generators and discriminators; 1e-4 is the authors' code's.
+      small: whether at the two-core size.
     """
 
     def add(name: str, like: str, **changes: object) -> None:
@@ -123,10 +126,10 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
             add(end, "joint", **learning, init=both)
 
     stages.sing.losses.restoration.low_only = True
-    # SRCNN learns at 1e-4 (Dong et al. 2014): without a skip to hold it, at FFSR's rate it diverges within 20 steps.
+    # SRCNN learns at 1e-4 (Dong et al. 2014): it has no skip connection, and diverges within 20 steps at FFSR's rate.
     stages.sing.optimizer.super_resolution.rate = 1e-4
 
-    _add_csr_gan(add, from_stages, backbone, adversarial_rate)
+    _add_csr_gan(add, from_stages, backbone, small)
 
     alone = {"super_resolution": "bilinear", "train": ("extractor",), "losses": not_restoring}
     add("rife_alone", "joint", **alone, init=from_stages("", "rife"))
@@ -141,12 +144,14 @@ def _add_csr_gan(
     add: Callable[..., None],
     from_stages: Callable[[str, str], dict[str, str]],
     backbone: str,
-    adversarial_rate: float,
+    small: bool,
 ) -> None:
-    adversarial = {"name": "adam", "rate": adversarial_rate, "weight_decay": 0.0}
+    # The authors' code has a rate of 1e-4.
+    adversarial = {"name": "adam", "rate": 1e-3 if small else 1e-4, "weight_decay": 0.0}
     learned_by = {"super_resolution": adversarial, "discriminator": adversarial}
     alone = {"restoration": {"weight": 0.0}, "csr_gan_pixels": {"weight": 1.0}}
-    against = {"restoration": {"weight": 0.0}, "csr_gan": {"weight": 1.0}}
+    adversaries = {"weight": 1.0, "discriminator_width": 0.0625 if small else 1.0}
+    against = {"restoration": {"weight": 0.0}, "csr_gan": adversaries}
     add(
         "csr_gan_pretrain",
         "ffsr",

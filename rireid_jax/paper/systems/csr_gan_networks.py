@@ -1,11 +1,12 @@
-"""CSR-GAN (Wang et al., IJCAI 2018): generators in series, each of which doubles an image's size.
+"""The networks of CSR-GAN (Wang et al., IJCAI 2018): generators in series, each of which doubles an image's size.
 
-Layers, thresholds and units are those of the code that its authors published (github.com/wangzwhu/CSR-GAN), where
-the text was not at hand. Ours: images enter bilinearly enlarged to the network's size, as they do everywhere here,
-and are brought to the size of the level at which they begin from there.
+The text of the publication was not at hand; layers, thresholds and units are those of its authors' code
+(github.com/wangzwhu/CSR-GAN). Ours: images enter bilinearly enlarged to the network's size, as they do everywhere
+here, and are reduced from there to the size at which they enter the series.
 """
 
 import functools
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,10 +14,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from rireid_jax.components import POSITIVE, SUPER_RESOLUTION, Field
+from rireid_jax.models.interfaces import Context, SuperResolution
 from rireid_jax.models.layers import BatchNorm, Conv, Dense, accurate, normal, scaled
 from rireid_jax.models.pixels import DEVIATION, MEAN
+from rireid_jax.models.torch_names import Tensor, batch_norm, layer
 
-# What remains of a side at which a generator begins: 1/8, 1/4 and 1/2.
+# Each generator reads images whose sides are 1/8, 1/4 and 1/2 of the network's.
 FACTORS = (8, 4, 2)
 _gaussian = normal(lambda shape: 0.02)
 
@@ -25,7 +29,7 @@ class Generator(nn.Module):
     """SRGAN's residual generator (Ledig et al. 2017) with one sub-pixel convolution: twice the size, tanh.
 
     Attributes:
-      blocks: residual blocks; 16 is the publication.
+      blocks: residual blocks; the publication has 16.
       width: multiplies every hidden width; 1 is the publication's 64 channels.
       dtype: of activations; the output is at least float32.
       axis_name: mapped axis over which batch norm is synchronised.
@@ -35,6 +39,24 @@ class Generator(nn.Module):
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+
+    @nn.nowrap
+    def torch_names(self, name: str, place: str) -> list[Tensor]:
+        """Our own names of the layers under a prefix.
+
+        Args:
+          name: the prefix.
+          place: name of this module in the cascade.
+        """
+        with_norm = [f"block{i}_{part}" for i in range(self.blocks) for part in ("in", "out")]
+        rows: list[Tensor] = []
+        for conv in ("first", "upscale", "out"):
+            rows += layer("conv", f"{name}.{conv}", (place, conv))
+        for conv_bn in (*with_norm, "last"):
+            conv, bn = f"{conv_bn}_conv", f"{conv_bn}_bn"
+            rows += layer("conv", f"{name}.{conv}", (place, conv), bias=False)
+            rows += batch_norm(f"{name}.{bn}", (place, bn))
+        return rows
 
     @nn.compact
     def __call__(self, image: Float[Array, "B h w 3"], train: bool) -> Float[Array, "B H W 3"]:
@@ -59,20 +81,45 @@ class Generator(nn.Module):
         return jnp.tanh(conv("out", x, 3, 1, bias=True).astype(accurate(self.dtype)))
 
 
-class CSRGAN(nn.Module):
+@SUPER_RESOLUTION.register("csr_gan")
+class CSRGAN(SuperResolution):
     """Three generators in series; how many of them an image passes depends on how narrow it was.
 
-    An image of a native width up to 1/8 of the network's passes all three, one up to 1/4 two, one up to 1/2 the
-    last, and a wider one stays as it is. No gradient passes through: as in the authors' code, generators learn
-    from what `levels` compares, not from re-identification behind them.
+    An image with a native width of up to 1/8 of the network's passes all three, one of up to 1/4 two, one of up to 1/2
+    the last, and a wider one stays as it is. No gradient passes through: as in the authors' code, generators learn
+    from the pairs of `levels`, and not from the re-identification that follows them.
 
     Attributes: as `Generator`'s.
     """
+
+    OPTIONS: ClassVar = {
+        "generator_blocks": Field(
+            16, "residual blocks of each of CSR-GAN's generators; 16 is SRGAN's", POSITIVE, small=2
+        ),
+        "generator_width": Field(
+            1.0, "times the hidden widths of CSR-GAN's generators", POSITIVE, small=0.125
+        ),
+    }
+    adapts_to_width: ClassVar[bool] = True
+    size_multiple: ClassVar[int] = 8
 
     blocks: int = 16
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+
+    @classmethod
+    def create(cls, context: Context) -> "CSRGAN":
+        """The network of a stage."""
+        model = context.model
+        return cls(model.generator_blocks, model.generator_width, context.dtype, context.axis_name)
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """Our own names of the layers, under `csr_gan.generator8.`, `...4.` and `...2.`."""
+        generator = Generator(self.blocks)
+        names = [f"generator{factor}" for factor in FACTORS]
+        return [row for name in names for row in generator.torch_names(f"csr_gan.{name}", name)]
 
     def setup(self) -> None:
         generator = functools.partial(
@@ -87,7 +134,7 @@ class CSRGAN(nn.Module):
 
         Args:
           image: enlarged to the network's size.
-          native_width: before that, in pixels; None takes every image for one of the narrowest.
+          native_width: width before that, in pixels; None takes every image for one of the narrowest.
         """
         if native_width is None:
             native_width = jnp.zeros(len(image), jnp.int32)
@@ -102,14 +149,14 @@ class CSRGAN(nn.Module):
     def levels(
         self, original: Float[Array, "B H W 3"]
     ) -> list[tuple[Float[Array, "B _h _w 3"], Float[Array, "B _h _w 3"]]]:
-        """What generators learn from, by the batch's statistics.
+        """The pairs of images that generators learn from, by the batch's statistics.
 
         Args:
           original: of high resolution, normalised, of the network's size.
 
         Returns:
-          For every generator what it makes of the original a level below its own, and the original at its level;
-          both in [-1, 1].
+          For every generator its output for the original reduced to its input's size, and the original reduced to its
+          output's size; both in [-1, 1].
         """
         real = [to_signed(original)]
         for _ in FACTORS:
@@ -127,7 +174,7 @@ class CSRGAN(nn.Module):
 class Discriminator(nn.Module):
     """Whether an image is an original: six 4x4 convolutions of stride 2, a residual block, one logit.
 
-    It is used in training alone, by the batch's statistics.
+    It is used in training alone, with the batch's statistics.
 
     Attributes: as `Generator`'s, with a width of its own.
     """
@@ -143,7 +190,7 @@ class Discriminator(nn.Module):
 
         def conv(name: str, x: jax.Array, features: int, kernel: int, bias: bool) -> jax.Array:
             features, stride = scaled(self.width, features), 2 if kernel == 4 else 1
-            if stride == 2:  # a side of an odd number of pixels is rounded up
+            if stride == 2:  # an odd side is rounded up
                 x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
             padding = 0 if kernel == 1 else 1
             layer = Conv(features, kernel, stride, padding, bias, _gaussian, self.dtype, name=name)
@@ -194,7 +241,7 @@ def pixel_shuffle(x: Float[Array, "B h w C"]) -> Float[Array, "B H W D"]:
 
 
 def shrink(image: Float[Array, "B H W 3"], factor: int) -> Float[Array, "B h w 3"]:
-    """Makes an image smaller by a whole factor: bicubic with antialiasing, as the code's images are."""
+    """Makes an image smaller by a whole factor: bicubic with antialiasing, as in the authors' code."""
     if factor == 1:
         return image
     b, h, w, c = image.shape

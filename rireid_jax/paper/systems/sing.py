@@ -10,16 +10,17 @@ from rireid_jax.models.layers import Conv, accurate, scaled
 from rireid_jax.models.pixels import DEVIATION, MEAN
 from rireid_jax.models.torch_names import Tensor, plain_layers
 
-# Luminance of RGB in [0, 1], and RGB of it, by ITU-R BT.601 with its foot room of 16/255.
+# Luminance from RGB in [0, 1] and back, by ITU-R BT.601 with its foot room of 16/255.
 _LUMINANCE = (0.2568, 0.5041, 0.0979)
 _FOOT, _GAIN = 16 / 255, 1.1644
 
 
 @SUPER_RESOLUTION.register("srcnn_luminance")
 class LuminanceSRCNN(Restorer):
-    """SRCNN in SING (Jiao et al. 2018), by their code: kernels 9-5-5 on luminance, colours as they were.
+    """SRCNN as in the code of SING's authors: kernels 9-5-5 on luminance; colours stay as they were.
 
-    Theirs pads nothing and loses 8 pixels at every side; here zeros keep the size. Its initial weights are `SRCNN`'s.
+    Theirs has no padding and loses 8 pixels at every side; here zeros keep the size. It starts from weights drawn as
+    `SRCNN`'s are.
 
     Attributes: as `Restorer`'s.
     """
@@ -31,7 +32,7 @@ class LuminanceSRCNN(Restorer):
 
     @nn.compact
     def __call__(self, image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-        """Restores normalised images of any size; what comes out is within black and white."""
+        """Restores normalised images of any size, clipped to black and white."""
 
         def conv(name: str, features: int, kernel: int) -> Conv:
             return Conv(features, kernel, 1, kernel // 2, dtype=self.dtype, name=name)
@@ -41,6 +42,6 @@ class LuminanceSRCNN(Restorer):
         x = nn.relu(conv("extract", scaled(self.width, 64), 9)(luminance))
         x = nn.relu(conv("map", scaled(self.width, 32), 5)(x))
         restored = conv("reconstruct", 1, 5)(x).astype(accurate(self.dtype))
-        # Blue and red differences stay, so that every colour changes by as much.
+        # The differences of blue and red stay, so that all three colours change by the same amount.
         pixels = jnp.clip(pixels + _GAIN * (restored - luminance), 0, 1)
         return (pixels - MEAN) / DEVIATION

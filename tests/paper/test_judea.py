@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from rireid_jax.paper.classical.judea import Judea, joint_projections
-from rireid_jax.paper.classical.subspaces import scatter
+from rireid_jax.paper.systems.judea import Judea, joint_projections
+from rireid_jax.paper.systems.subspaces import scatter
 
 RNG = np.random.default_rng(0)
 PIDS = np.array([7, 3, 3, 7, 5, 3, 5, 7, 9, 9, 5, 3])

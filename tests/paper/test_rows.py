@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from rireid_jax.config import DATASETS, final_stage, validate
 from rireid_jax.errors import UserError
 from rireid_jax.paper.published import RESULTS
-from rireid_jax.paper.rows import CLASSICAL, ROWS, TABLES
+from rireid_jax.paper.rows import CLASSICAL, ROWS, seeds_of
+from rireid_jax.paper.tables import TABLES
 
 get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
     "get_config"
@@ -62,14 +63,10 @@ def test_all_extractors_start_alike():
     assert config.stages.densenet121_start.epochs == config.stages.backbone.epochs
     assert config.stages.densenet121_start.learning_rate == config.stages.backbone.learning_rate
     for row in NETWORKS:
-        start = next(iter(learned_epochs(config_of(row), "extractor")), "")
+        start = next(iter(learned_epochs(get_config(row), "extractor")), "")
         while config.stages[start].init.extractor:
             start = config.stages[start].init.extractor
         assert start == ("densenet121_start" if row == "densenet121" else "backbone")
-
-
-def config_of(row: str) -> ConfigDict:
-    return get_config(row)
 
 
 def test_restorers_have_one_budget_and_differ_in_network_and_mask_alone():
@@ -136,6 +133,11 @@ def test_rows_differ_and_all_are_the_whole():
 
 def test_bilinear_is_resnet50():
     assert get_config("bilinear").to_dict() == get_config("resnet50").to_dict()
+
+
+def test_seeds():
+    assert seeds_of("rife", (2, 0)) == (2, 0)
+    assert seeds_of("vdsr", (2, 0)) == (2,)
 
 
 @pytest.mark.parametrize(

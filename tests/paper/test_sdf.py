@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from rireid_jax.paper.classical import elf
-from rireid_jax.paper.classical.images import at_resolution
-from rireid_jax.paper.classical.sdf import Sdf, learn_surface
+from rireid_jax.paper.systems.elf import elf
+from rireid_jax.paper.systems.labelled_images import at_resolution
+from rireid_jax.paper.systems.sdf import Sdf, learn_surface
+
+
+def describe(images, target):
+    features = elf(at_resolution(images.images, images.resolutions, target))
+    return features.reshape(len(images), -1).astype(float)
 
 
 def literal_directions(images, target):
     """W_t of equation 1: Fisher's, within the span of the images."""
-    features = elf(at_resolution(images.images, images.resolutions, target))
-    features = features.reshape(len(images), -1).astype(float)
+    features = describe(images, target)
     centred = features - features.mean(0)
     span = np.linalg.svd(centred, full_matrices=False)[2][: len(images) - 1]
     reduced = centred @ span.T
@@ -29,12 +33,10 @@ def literal_directions(images, target):
 
 
 def literal_parameters(query, gallery, resolutions, directions, degree):
-    """Equations 1 and 2 for one pair of images."""
+    """Equations 1 and 2 for one pair of images, each described at every resolution."""
     curve = []
-    for target, along in zip(resolutions, directions, strict=True):
-        shown = [at_resolution(i.images, i.resolutions, target) for i in (query, gallery)]
-        first, second = (elf(images).ravel().astype(float) @ along for images in shown)
-        curve.append(np.sqrt(np.sum((first - second) ** 2)))
+    for first, second, along in zip(query, gallery, directions, strict=True):
+        curve.append(np.sqrt(np.sum((first @ along - second @ along) ** 2)))
     times = (resolutions - resolutions[0]) / (resolutions[-1] - resolutions[0])
     return np.polyfit(times, curve, degree)[::-1]
 
@@ -62,10 +64,11 @@ def test_the_system_is_its_equations(train):
     low, high = np.flatnonzero(few.resolutions < 1), np.flatnonzero(few.resolutions == 1)
     resolutions = np.linspace(1 / 4, 1, 4)
     directions = [literal_directions(few, target) for target in resolutions]
+    described = np.stack([describe(few, target) for target in resolutions], axis=1)
     pairs = [(i, j) for i in low for j in high]
     parameters = np.array(
         [
-            literal_parameters(few[np.array([i])], few[np.array([j])], resolutions, directions, 2)
+            literal_parameters(described[i], described[j], resolutions, directions, 2)
             for i, j in pairs
         ]
     )

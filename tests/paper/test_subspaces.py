@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical.subspaces import discriminant_components, principal_components
+from rireid_jax.paper.systems.subspaces import discriminant_components, principal_components
 
 
 @pytest.mark.parametrize("count", [5, 40])

@@ -2,8 +2,8 @@
 
 Patches are columns. Cluster i has HR patches X_i and their degraded twins Y_i `[d, n_i]`, patches Z_i
 `[d, m_i]` of low images with their targets T_i, sub-dictionaries D_i and L_i `[d, k]`, a mapping V_i
-`[k, k]`, codes A_i and B_i `[c k, n_i]` over all sub-dictionaries, A_i^j being the rows of the j-th,
-and codes C_i `[k, m_i]` over its own. The objective (numbered by us, see `sld2l.PARTIAL`) is
+`[k, k]`, codes A_i and B_i `[c k, n_i]` over all sub-dictionaries (A_i^j are the rows of the j-th),
+and codes C_i `[k, m_i]` over its own. The objective, in our numbering (see `sld2l.PARTIAL`), is
 
 (1)  sum_i  r(X_i, D, A_i) + r(Y_i, L, B_i) + |Z_i - L_i C_i|^2
           + gamma |A_i^i - V_i B_i^i|^2 + nu |V_i|^2
@@ -26,8 +26,8 @@ ALM_STEPS = 40
 
 
 @dataclasses.dataclass(frozen=True)
-class Weights:
-    """Weights of the objective; none is known from the publication.
+class LossWeights:
+    """Loss weights of the objective; none is known from the publication.
 
     Attributes:
         sparsity: lambda.
@@ -35,8 +35,8 @@ class Weights:
         ridge: nu, of the mapping.
         low_rank: alpha.
         discriminant: delta.
-        repulsion: beta, how much other persons push against how much the same one pulls; below 1,
-            or the discriminant term had no minimum.
+        repulsion: beta, the push of other persons relative to the pull of the same person; below 1,
+            because the discriminant term has no minimum otherwise.
     """
 
     sparsity: float = 0.05
@@ -47,12 +47,12 @@ class Weights:
     repulsion: float = 0.3
 
 
-DEFAULT_WEIGHTS = Weights()
+DEFAULT_LOSS_WEIGHTS = LossWeights()
 
 
 @dataclasses.dataclass
 class Cluster:
-    """The patches of one cluster and what is learned from them; letters as in the objective."""
+    """The patches of one cluster and what is learned from them; the objective explains the letters."""
 
     x: Float[np.ndarray, "d n"]
     y: Float[np.ndarray, "d n"]
@@ -66,11 +66,11 @@ class Cluster:
     probe_codes: Float[np.ndarray, "k m"]
 
     def convert(self, codes: Float[np.ndarray, "k m"]) -> Float[np.ndarray, "d m"]:
-        """HR patches from the codes of LR ones: D_i V_i C."""
+        """Converts codes of LR patches to HR patches: D_i V_i C."""
         return self.high @ self.mapping @ codes
 
 
-def objective(clusters: list[Cluster], weights: Weights) -> float:
+def objective(clusters: list[Cluster], weights: LossWeights) -> float:
     """Equation 1."""
     high, low = [c.high for c in clusters], [c.low for c in clusters]
     total = 0.0
@@ -88,7 +88,7 @@ def objective(clusters: list[Cluster], weights: Weights) -> float:
     return total
 
 
-def update_codes(clusters: list[Cluster], weights: Weights) -> None:
+def update_codes(clusters: list[Cluster], weights: LossWeights) -> None:
     """Descends over A, B and C: sparse coding with the mapping and the discriminant term."""
     high_gram, high = _gram([c.high for c in clusters])
     low_gram, low = _gram([c.low for c in clusters])
@@ -110,7 +110,7 @@ def update_codes(clusters: list[Cluster], weights: Weights) -> None:
         c.probe_codes = sparse_descent(gram, right, c.probe_codes, weights.sparsity)
 
 
-def update_dictionaries(clusters: list[Cluster], weights: Weights) -> None:
+def update_dictionaries(clusters: list[Cluster], weights: LossWeights) -> None:
     """Descends over every D_i and L_i: a quadratic with a nuclear norm, atoms of norm at most 1."""
     for i, c in enumerate(clusters):
         gram, right = _dictionary_terms(
@@ -129,7 +129,7 @@ def update_dictionaries(clusters: list[Cluster], weights: Weights) -> None:
         c.low = low_rank_descent(gram, right, c.low, weights.low_rank)
 
 
-def update_mappings(clusters: list[Cluster], weights: Weights) -> None:
+def update_mappings(clusters: list[Cluster], weights: LossWeights) -> None:
     """The minimum of (1) over every V_i, which solves V P + S V Q = R."""
     for i, c in enumerate(clusters):
         own = _rows(i, c)
@@ -168,8 +168,8 @@ def low_rank_descent(
     """Lowers f(D) = tr(D gram D^T) - 2 tr(D^T right) + low_rank |D|_*, atoms of norm at most 1.
 
     Inexact augmented Lagrangian (Lin et al. 2010) with a copy J = D that carries the nuclear norm;
-    then atoms are shortened to norm 1, and the way from `start` is halved until f does not rise,
-    which it cannot for long: f and the set of such dictionaries are convex.
+    then atoms are shortened to norm 1, and the step from `start` is halved until f does not rise.
+    That takes few halvings, because f and the set of such dictionaries are convex.
     """
 
     def f(d: np.ndarray) -> float:
@@ -185,16 +185,17 @@ def low_rank_descent(
         multiplier = multiplier + penalty * (d - copy)
         penalty *= 1.2
     found = copy / np.maximum(np.linalg.norm(copy, axis=0), 1)
-    before, way = f(start), 1.0
-    while way > 1e-4:
-        candidate = start + way * (found - start)
+    before, step = f(start), 1.0
+    while step > 1e-4:
+        candidate = start + step * (found - start)
         if f(candidate) <= before:
             return candidate
-        way /= 2
+        step /= 2
     return start
 
 
 def nuclear_norm(matrix: Float[np.ndarray, "d k"]) -> float:
+    """The sum of the singular values."""
     return float(np.linalg.svd(matrix, compute_uv=False).sum())
 
 
@@ -222,7 +223,7 @@ def _gram(dictionaries: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def _dictionary_terms(
     data: list[np.ndarray], dictionaries: list[np.ndarray], codes: list[np.ndarray], i: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What equation 2, summed over the clusters, adds to `gram` and `right` of dictionary i."""
+    """The terms that equation 2, summed over the clusters, adds to `gram` and `right` of dictionary i."""
     own = slice(i * dictionaries[i].shape[1], (i + 1) * dictionaries[i].shape[1])
     whole = np.hstack(dictionaries)
     gram: np.ndarray = np.zeros((dictionaries[i].shape[1],) * 2)
@@ -240,7 +241,7 @@ def _rows(i: int, cluster: Cluster) -> slice:
     return slice(i * atoms, (i + 1) * atoms)
 
 
-def _pull(weights: Weights) -> float:
+def _pull(weights: LossWeights) -> float:
     return weights.discriminant * (1 - weights.repulsion)
 
 

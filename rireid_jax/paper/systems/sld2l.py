@@ -2,18 +2,19 @@
 
 Jing, Zhu, Wu, You, Liu, Yue, Hu and Xu, "Super-resolution person re-identification with
 semi-coupled low-rank discriminant dictionary learning", CVPR 2015; a reconstruction, see `PARTIAL`.
-High images (HR) and their degraded versions teach, cluster by cluster of patches, a pair of
-dictionaries and a mapping between their codes (semi-coupled, Wang et al., CVPR 2012); each
-sub-dictionary is low-rank and represents other clusters poorly (written here as by Ma et al., CVPR
-2012); and low images (LR), converted to HR features with them, shall be near the HR images of their
-person and far from those of others. At the end the patches of a low image are converted and
-compared with those of high images. `dictionaries.py` holds the objective; the discriminant term for
-one LR patch z with code c, converted to h = D V c, is
+A pair of dictionaries and a mapping between their codes is learned for each cluster of patches, from
+high images (HR) and their degraded versions (semi-coupled, Wang et al., CVPR 2012). Each
+sub-dictionary is low-rank and represents other clusters poorly (in the form of Ma et al., CVPR
+2012). Low images (LR), converted to HR features with them, shall be near the HR images of their
+person and far from those of others. At test time the patches of a low image are converted and
+compared with those of high images. `sld2l_dictionaries.py` holds the objective; the discriminant
+term for one LR patch z with code c, converted to h = D V c, is
 
 (3)  mean_(x in S) |h - x|^2 - beta mean_(x in F) |h - x|^2 = (1 - beta) |h - t|^2 + constant,
      t = (mean_S x - beta mean_F x) / (1 - beta),
 
-S and F being the HR patches in its place of the same person before another camera, and of others.
+where S holds the HR patches at the same place of the same person before another camera, and F those
+of other persons.
 """
 
 import numpy as np
@@ -21,19 +22,19 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical.dictionaries import (
-    DEFAULT_WEIGHTS,
+from rireid_jax.paper.systems.elf import elf
+from rireid_jax.paper.systems.labelled_images import LabelledImages, at_resolution, low_threshold
+from rireid_jax.paper.systems.sld2l_dictionaries import (
+    DEFAULT_LOSS_WEIGHTS,
     Cluster,
-    Weights,
+    LossWeights,
     objective,
     sparse_descent,
     update_codes,
     update_dictionaries,
     update_mappings,
 )
-from rireid_jax.paper.classical.features import elf
-from rireid_jax.paper.classical.images import LabelledImages, at_resolution, low_threshold
-from rireid_jax.paper.classical.subspaces import principal_components
+from rireid_jax.paper.systems.subspaces import principal_components
 
 PARTIAL = (
     "SLD2L: only the abstract and a reader's list of its terms were at hand. From them: HR "
@@ -47,7 +48,7 @@ PARTIAL = (
     "that HR images keep their own features, and all sizes."
 )
 
-CODE_STEPS = 200  # for images never seen, whose codes start from 0
+CODE_STEPS = 200  # for unseen images, whose codes start from 0
 
 
 class Sld2l:
@@ -58,7 +59,7 @@ class Sld2l:
         atoms: of each sub-dictionary.
         patch_dim: dimension to which the features of a patch are reduced.
         iterations: rounds over the blocks of the objective.
-        weights: of the objective.
+        weights: loss weights of the objective.
         grid: rows and columns of patches.
         seed: of the clusters' and the dictionaries' first values.
     """
@@ -69,7 +70,7 @@ class Sld2l:
         atoms: int = 32,
         patch_dim: int = 64,
         iterations: int = 10,
-        weights: Weights = DEFAULT_WEIGHTS,
+        weights: LossWeights = DEFAULT_LOSS_WEIGHTS,
         grid: tuple[int, int] = (6, 3),
         seed: int = 0,
     ):
@@ -92,7 +93,7 @@ class Sld2l:
         described = [elf(images, self._grid) for images in (high.images, degraded, low.images)]
         everything = np.concatenate(described).reshape(-1, described[0].shape[-1])
         self._mean, basis = principal_components(everything, self._patch_dim)
-        # Patches have a mean square norm of 1, so that the weights mean the same on any data.
+        # Patches get a mean square norm of 1, so that the loss weights mean the same on any data.
         self._basis = basis / np.sqrt(np.mean(np.sum(((everything - self._mean) @ basis) ** 2, 1)))
         x, y, z = (self._reduce(patches) for patches in described)
         mates, targets = discriminant_targets(x, high, low, self._weights.repulsion)
@@ -106,7 +107,7 @@ class Sld2l:
         return self
 
     def features(self, images: LabelledImages) -> Float[np.ndarray, "N D"]:
-        """HR features: an image's own where it is high, converted where it is low."""
+        """HR features: a high image keeps its own, a low image's are converted."""
         patches = self._reduce(elf(images.images, self._grid))
         is_low = images.resolutions <= self._threshold
         if is_low.any():
@@ -138,7 +139,7 @@ class Sld2l:
         z: Float[np.ndarray, "M P d"],
         targets: Float[np.ndarray, "M P d"],
     ) -> tuple[list[Cluster], Float[np.ndarray, "c d"]]:
-        """Clusters with patches for atoms, twins in both dictionaries, codes 0 and mappings 1."""
+        """Clusters whose atoms are patches (twins in both dictionaries), with codes 0 and mappings 1."""
         rng = np.random.default_rng(self._seed)
         x, y, z, targets = (a.reshape(-1, a.shape[-1]) for a in (x, y, z, targets))
         nearest, centres = k_means(y, self._num_clusters, rng)
@@ -160,7 +161,7 @@ class Sld2l:
 def discriminant_targets(
     x: Float[np.ndarray, "N P d"], high: LabelledImages, low: LabelledImages, repulsion: float
 ) -> tuple[Int[np.ndarray, " M"], Float[np.ndarray, "M P d"]]:
-    """Equation 3: which low images have a mate among the high ones, and t of each of their patches.
+    """Equation 3: the low images that have a mate among the high ones, and t of each of their patches.
 
     Raises:
         UserError: no low image has a mate, or there is only one person.

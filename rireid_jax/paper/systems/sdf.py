@@ -1,21 +1,21 @@
-"""SDF: scale-distance functions and the surface that tells the feasible from the infeasible ones.
+"""SDF: scale-distance functions, and the surface that separates feasible from infeasible ones.
 
 Wang, Hu, Yu, Jiang, Liang and Wang, "Scale-adaptive low-resolution person re-identification via
-learning a discriminating surface", IJCAI 2016; a reconstruction, see `PARTIAL`. How the distance of
-two images changes as they are shown at lower and lower resolution is a function of the scale; those
-of two images of one person (feasible) differ from those of two persons (infeasible). A function is
-a vector of few parameters, and a surface in the space of these parameters separates both kinds. The
-equations and their numbers are ours:
+learning a discriminating surface", IJCAI 2016; a reconstruction, see `PARTIAL`. The distance of two
+images is a function of the scale at which they are shown. Such functions of two images of one person
+(feasible) differ from those of two persons (infeasible). A function is described by a few
+parameters, and a surface in the space of these parameters separates both kinds. The equations and
+their numbers are ours:
 
 (1)  d(t) = |W_t^T (x_t(q) - x_t(g))|,  t in [0, 1] from the least to the greatest resolution, x_t the
-     features of an image shown at that resolution, or at its own where that is lower, and W_t their
-     Fisher discriminant directions: without, images before the same camera are nearest
+     features of an image shown at that resolution, or at its own if that is lower, and W_t their
+     Fisher discriminant directions, without which images of the same camera are nearest
 (2)  p = argmin_p sum_k (d(t_k) - sum_j p_j t_k^j)^2,  the parameters of the function
 (3)  f(p) = theta^T phi(p) = 0,  the surface; phi has all monomials of (standardised) p to degree 2
 (4)  min_theta sum_i weight_i log(1 + exp(-y_i theta^T phi(p_i))) + ridge/2 |theta|^2,
-     y = 1 where feasible, -1 where not, each kind weighing 1/2 in all
+     y = 1 if feasible, else -1; the weights of each kind sum to 1/2
 
-Gallery images are ranked by -f: the deeper in the feasible side, the nearer.
+Gallery images are ranked by -f: the deeper on the feasible side, the nearer.
 """
 
 import itertools
@@ -26,9 +26,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import expit
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical.features import elf
-from rireid_jax.paper.classical.images import LabelledImages, at_resolution, low_threshold
-from rireid_jax.paper.classical.subspaces import discriminant_components
+from rireid_jax.paper.systems.elf import elf
+from rireid_jax.paper.systems.labelled_images import LabelledImages, at_resolution, low_threshold
+from rireid_jax.paper.systems.subspaces import discriminant_components
 
 PARTIAL = (
     "SDF: only the abstract was at hand. From it: scale-distance functions of image pairs, "
@@ -79,7 +79,7 @@ class Sdf:
         `losses` holds the value of equation 4 after each step; it never rises.
 
         Raises:
-            UserError: all resolutions are equal, all images are alike, or there is no feasible or no infeasible pair.
+            UserError: all resolutions are equal, all images are alike, or one kind of pair is missing.
         """
         low, high, same = self._pairs(train)
         resolutions = train.resolutions
@@ -102,7 +102,7 @@ class Sdf:
         return self
 
     def distances(self, query: LabelledImages, gallery: LabelledImages) -> Float[np.ndarray, "Q G"]:
-        """-f of equation 3 for every pair; may be negative, only its order means something."""
+        """-f of equation 3 for every pair; it may be negative, and only its order has a meaning."""
         parameters = np.zeros((len(query), len(gallery), self._fit_function.shape[1]))
         scales = zip(self._resolutions, self._directions, self._fit_function, strict=True)
         for target, directions, share in scales:
@@ -112,7 +112,7 @@ class Sdf:
         return np.stack([-self._monomials(row) @ self.theta for row in parameters])
 
     def _monomials(self, parameters: Float[np.ndarray, "P K"]) -> Float[np.ndarray, "P M"]:
-        """phi of equation 3: 1, the parameters, and their products two by two."""
+        """phi of equation 3: 1, the parameters, and the products of two parameters."""
         standard = (parameters - self._mean) / self._deviation
         extended = np.hstack([np.ones((len(standard), 1)), standard])
         pairs = itertools.combinations_with_replacement(range(extended.shape[1]), 2)
@@ -121,7 +121,7 @@ class Sdf:
     def _pairs(
         self, train: LabelledImages
     ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"], Bool[np.ndarray, " P"]]:
-        """Numbers of the low and the high image of each training pair, and whether it is feasible."""
+        """The indices of the low and the high image of each training pair, and whether it is feasible."""
         is_low = train.resolutions <= low_threshold(train.resolutions)
         low, high = np.flatnonzero(is_low), np.flatnonzero(~is_low)
         rng = np.random.default_rng(self._seed)

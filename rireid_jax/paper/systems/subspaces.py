@@ -10,13 +10,13 @@ from rireid_jax.errors import UserError
 def principal_components(
     features: Float[np.ndarray, "N D"], dim: int
 ) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, "D d"]]:
-    """Mean and the `dim` leading principal directions, fewer where the features have fewer.
+    """The mean and the `dim` leading principal directions, or fewer if the features have fewer.
 
     Raises:
         UserError: all features are alike.
     """
     mean = features.mean(0, dtype=np.float64)
-    triangle = np.linalg.qr(features - mean, mode="r")  # has the same directions, and few rows
+    triangle = np.linalg.qr(features - mean, mode="r")  # the same directions with fewer rows
     _, deviation, directions = np.linalg.svd(triangle, full_matrices=False)
     rank = int(np.sum(deviation > 1e-6 * deviation[0])) if deviation[0] > 0 else 0
     if not rank:
@@ -45,14 +45,14 @@ def discriminant_components(
 ) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, "D K"]]:
     """Fisher's discriminant directions of principal components: mean, and directions w with w^T M w = 1.
 
-    M is the within-class scatter plus `ridge` times the mean of the diagonal of the whole scatter, so that nothing is
-    divided by what a small training set has no scatter in.
+    M is the within-class scatter plus `ridge` times the mean of the diagonal of the whole scatter, which keeps it
+    invertible where a small training set has no scatter.
 
     Args:
         features: of training images.
         pids: their identities.
         pca_dim: dimension to which the features are reduced first.
-        components: directions at most; there are fewer than identities.
+        components: most directions; there are always fewer than identities.
         ridge: of M.
 
     Raises:

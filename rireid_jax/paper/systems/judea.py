@@ -2,9 +2,8 @@
 
 Li, Zheng, Wang, Xiang and Gong, "Multi-scale learning for low-resolution person re-identification",
 ICCV 2015; a reconstruction, see `PARTIAL`. Every image is described at two scales, normal and
-small; a subspace is learned at each, discriminant by itself and aligned with the other by the
-heterogeneous class mean discrepancy (HCMD), all in one problem. The equations and their numbers are
-ours:
+small. One problem learns a subspace at each scale, discriminant by itself and aligned with the other
+by the heterogeneous class mean discrepancy (HCMD). The equations and their numbers are ours:
 
 (1)  S_w^s = 1/N sum_i (x_i^s - u_c(i)^s)(x_i^s - u_c(i)^s)^T,  scales s = n(ormal), m (small)
 (2)  S_b^s = 1/N sum_c N_c (u_c^s - u^s)(u_c^s - u^s)^T
@@ -23,16 +22,16 @@ from jaxtyping import Float, Int, UInt8
 from scipy.spatial.distance import cdist
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical.features import elf
-from rireid_jax.paper.classical.images import LabelledImages, low_threshold, shrink
-from rireid_jax.paper.classical.subspaces import principal_components, scatter
+from rireid_jax.paper.systems.elf import elf
+from rireid_jax.paper.systems.labelled_images import LabelledImages, low_threshold, shrink
+from rireid_jax.paper.systems.subspaces import principal_components, scatter
 
 PARTIAL = (
     "JUDEA: neither the text nor the abstract of the publication was at hand. Known: its title, "
     "the names of its parts (joint multi-scale discriminant component analysis; HCMD for the "
     "alignment of scales), and that images of one person shall be near across resolutions (Mao "
     "et al., section 2). Ours: that there are two scales with a subspace each; the exact form "
-    "of the objective (a ratio of traces with HCMD beside the within-class scatter) and its "
+    "of the objective (a ratio of traces with HCMD added to the within-class scatter) and its "
     "solution by one generalised eigenproblem instead of what the authors may iterate; which "
     "images enter which mean; the descriptor (ELF), the reduction by PCA, all weights and "
     "dimensions, and the distance over both scales."
@@ -60,11 +59,11 @@ class Judea:
         self._alignment, self._ridge = alignment, ridge
 
     def fit(self, train: LabelledImages) -> "Judea":
-        """Learns the subspaces. Cameras play no part: the scatter of an identity is that of all its images.
+        """Learns the subspaces. Cameras play no part: an identity's scatter is over all its images.
 
         Raises:
-            UserError: there are fewer than two identities, all resolutions are equal, or images of the
-                small scale have fewer rows of pixels than ELF has stripes.
+            UserError: there are fewer than two identities, all resolutions are equal, or images of
+                the small scale have fewer rows of pixels than ELF has stripes.
         """
         if len(np.unique(train.pids)) < 2:
             raise UserError("pids: found one identity, expected at least two to tell apart")
@@ -86,7 +85,7 @@ class Judea:
         return np.hstack([reduced @ projection for reduced, projection in pairs])
 
     def distances(self, query: LabelledImages, gallery: LabelledImages) -> Float[np.ndarray, "Q G"]:
-        """Distances of every query to every gallery image."""
+        """The distance of every query to every gallery image."""
         return cdist(self.features(query.images), self.features(gallery.images))
 
     def _describe(self, images: np.ndarray) -> list[np.ndarray]:
@@ -106,7 +105,7 @@ def joint_projections(
     alignment: float,
     ridge: float,
 ) -> tuple[Float[np.ndarray, "D K"], Float[np.ndarray, "E K"]]:
-    """Solves equation 4: W_n and W_m, whose columns w = [w_n; w_m] have w^T M w = 1."""
+    """Solves equation 4 for W_n and W_m, whose columns w = [w_n; w_m] have w^T M w = 1."""
     within_n, between_n, means_n = scatter(normal, pids)
     within_m, between_m, means_m = scatter(small, pids)
     gap = np.hstack([means_n, -means_m])  # row c times W is the discrepancy of class c

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.curves import draw_objective, draw_weights
+from rireid_jax.paper.curves import draw_gates, draw_objective
 from rireid_jax.paper.objective import Objective
-from rireid_jax.paper.sweep import RESOLUTIONS, ObjectiveCurves, WeightCurves
+from rireid_jax.paper.sweep import RESOLUTIONS, GateCurves, ObjectiveCurves
 
 pytest.importorskip("matplotlib")
 
@@ -71,16 +71,16 @@ def test_systems_of_different_images_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("num_blocks", [1, 5])
-def test_weights(tmp_path, num_blocks):
+def test_gates(tmp_path, num_blocks):
     r = np.array(RESOLUTIONS, np.float32)
     mean = np.stack([np.stack([1 - r, r], -1)] * num_blocks, axis=1)
     mean[:, -1] = [0.25, 0.75]
     deviation = np.zeros_like(mean)
     deviation[2, 0, 1] = 0.5
-    draw_weights(tmp_path, WeightCurves(mean, deviation))
-    assert {path.name for path in tmp_path.iterdir()} == {"weights.png", "weights.csv"}
+    draw_gates(tmp_path, GateCurves(mean, deviation))
+    assert {path.name for path in tmp_path.iterdir()} == {"gates.png", "gates.csv"}
 
-    rows = rows_of(tmp_path / "weights.csv")
+    rows = rows_of(tmp_path / "gates.csv")
     assert [float(row["r"]) for row in rows] == list(RESOLUTIONS)
     assert len(rows[0]) == 1 + 4 * num_blocks
     for block in range(num_blocks):
@@ -93,7 +93,7 @@ def test_weights(tmp_path, num_blocks):
     # In the last panel wL is low, wH is high, both level.
     middle = []
     for colour in (VERMILION, BLUE):
-        (ys, xs), (width, height) = where(tmp_path / "weights.png", colour)
+        (ys, xs), (width, height) = where(tmp_path / "gates.png", colour)
         inside = (xs > width - 0.7 * width / num_blocks) & (ys < 0.8 * height)
         middle.append(np.median(ys[inside]))
     assert middle[0] > middle[1] + 0.2 * height

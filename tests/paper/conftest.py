@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from rireid_jax.data.pedestrians import render
-from rireid_jax.paper.classical import LabelledImages
-from rireid_jax.paper.classical.images import at_resolution
+from rireid_jax.paper.systems.labelled_images import LabelledImages, at_resolution
 
 
 def drawn(identities: range, shots: int = 2) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""What the classical systems learn from and are asked about, and how their answers are ranked."""
+"""The images that the classical systems learn from and rank, and features for their distances."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from rireid_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """N images brought to one size, with what is known of them.
+    """N images of one size, with their labels.
 
     Attributes:
-        images: as an image of resolution 1 would be; smaller ones are enlarged to that size.
+        images: at the size of an image of resolution 1; smaller ones are enlarged to it.
         pids: identities.
         camids: cameras.
         resolutions: r = native width / greatest width of the data set, in (0, 1].
@@ -44,14 +44,14 @@ class LabelledImages:
         return len(self.images)
 
     def __getitem__(self, rows: np.ndarray) -> "LabelledImages":
-        """The images that an array of numbers or of booleans selects."""
+        """The images that an array of indices or of booleans selects."""
         return LabelledImages(
             self.images[rows], self.pids[rows], self.camids[rows], self.resolutions[rows]
         )
 
 
 def low_threshold(resolutions: Float[np.ndarray, " N"]) -> float:
-    """The resolution up to which an image counts as low: halfway from the least to the greatest.
+    """The resolution up to which an image counts as low: halfway between the least and the greatest.
 
     Raises:
         UserError: all resolutions are equal.
@@ -63,7 +63,7 @@ def low_threshold(resolutions: Float[np.ndarray, " N"]) -> float:
 
 
 def shrink(images: UInt8[np.ndarray, "N H W 3"], resolution: float) -> UInt8[np.ndarray, "N h w 3"]:
-    """Images as small as those of a resolution are: round(W resolution) wide, bicubic."""
+    """Down-samples images, bicubic, to the width of a resolution: round(W * resolution) pixels."""
     width = max(1, round(images.shape[2] * resolution))
     return np.stack(
         [np.asarray(downsample(Image.fromarray(image), width, "bicubic")) for image in images]
@@ -75,7 +75,7 @@ def at_resolution(
 ) -> UInt8[np.ndarray, "N H W 3"]:
     """Shows images at a resolution, by bicubic down-sampling and bilinear enlarging.
 
-    An image whose own resolution is not above `target` is left as it is.
+    An image whose own resolution is at most `target` stays as it is.
     """
     above = resolutions > target
     shown = images.copy()
@@ -91,14 +91,14 @@ def features_with_distances(
 ) -> tuple[Float[np.ndarray, "Q D"], Float[np.ndarray, "G D"]]:
     """Makes features whose Euclidean distances order the gallery as a matrix of distances does.
 
-    `rireid_jax.evaluation` ranks features; a learned score need not be a distance of features. Its
-    order always is: let v be a query's numbers, moved and scaled to [-1/2, 1/2] (another such
-    scale for each query leaves its order as it is), let query q be the unit vector e_q, and let
-    gallery image g have -v[q, g] / 2 as its coordinate q, and a last coordinate that gives all
-    gallery images the norm c. Then |q - g|^2 = 1 + c^2 + v[q, g].
+    `rireid_jax.evaluation` ranks features, and a learned score need not be a distance of features.
+    But there are always features with its order. Let v be a query's row, shifted and scaled to
+    [-1/2, 1/2], which keeps the row's order; let query q be the unit vector e_q; and let gallery
+    image g have -v[q, g] / 2 as coordinate q, and a last coordinate that gives all gallery images
+    the norm c. Then |q - g|^2 = 1 + c^2 + v[q, g].
 
     c^2 is at most Q / 16, and float32 resolves about 1e-7 of it: enough for the hundreds of
-    queries of the benchmarks of Table 3 that these systems are reported on.
+    queries of the benchmarks for which Table 3 reports these systems.
 
     Returns:
         Features of the queries and of the gallery, D = Q + 1.

@@ -1,4 +1,4 @@
-"""Scores the systems of Table 3 that learn on hand-made features."""
+"""Scores the classical systems of Table 3, which learn on hand-made features: JUDEA, SLD2L and SDF."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,23 +11,18 @@ from rireid_jax.data.build import Built
 from rireid_jax.data.loader import Source, load_image
 from rireid_jax.data.records import decode_image
 from rireid_jax.evaluation import rank
-from rireid_jax.paper.classical import (
-    Judea,
-    LabelledImages,
-    Sdf,
-    Sld2l,
-    features_with_distances,
-    judea,
-    sdf,
-    sld2l,
-)
+from rireid_jax.paper.systems import judea, sdf, sld2l
+from rireid_jax.paper.systems.judea import Judea
+from rireid_jax.paper.systems.labelled_images import LabelledImages, features_with_distances
+from rireid_jax.paper.systems.sdf import Sdf
+from rireid_jax.paper.systems.sld2l import Sld2l
 
 PARTIAL: Mapping[str, str] = {
     "judea": judea.PARTIAL,
     "sld2l": sld2l.PARTIAL,
     "sdf": sdf.PARTIAL,
 }
-# Their distances are one matrix in memory, and `features_with_distances` is for so many queries.
+# The distances are one matrix in memory, and `features_with_distances` is exact for so many queries.
 MAX_PAIRS = 4_000_000
 _SYSTEMS: Mapping[str, Callable[[], Judea | Sdf | Sld2l]] = {
     "judea": Judea,

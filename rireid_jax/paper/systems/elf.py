@@ -5,9 +5,9 @@ that metric learning for re-identification used before networks (Liu et al., ECC
 8 colour channels (R, G, B, Y, Cb, Cr, H, S) and 21 responses of the luminance Y (13 Schmid and 8
 Gabor filters), a histogram of 16 bins of each, in 6 horizontal stripes: 2784 numbers.
 
-Which descriptor JUDEA, SLD2L and SDF took is not known to us; all three take this one. Choices of
-ours: the Gabor filters (wavelengths of 4 and 8 pixels at 0, 45, 90 and 135 degrees), the range of
-the texture histograms, and the square root of every histogram, which makes the Euclidean distance
+JUDEA, SLD2L and SDF all use it here; we do not know which descriptor their authors took. Our own
+choices are the Gabor filters (wavelengths of 4 and 8 pixels at 0, 45, 90 and 135 degrees), the range
+of the texture histograms, and the square root of every histogram, which makes the Euclidean distance
 of features the sum of the Hellinger distances of their histograms.
 """
 
@@ -31,8 +31,8 @@ SCHMID = (
 )  # fmt: skip
 GABOR = tuple((wavelength, k * np.pi / 4) for wavelength in (4, 8) for k in range(4))
 _RADIUS = 24  # of every filter, in pixels: 49 x 49, as Schmid's
-_RESPONSE = 0.25  # half the range of the texture histograms; a response is within 1/2
-_MIDDLE = (BINS + 1) / (2 * BINS)  # of the bin that begins at 1/2
+_RESPONSE = 0.25  # half the range of the texture histograms; responses are within 1/2
+_MIDDLE = (BINS + 1) / (2 * BINS)  # the middle of the bin that begins at 1/2
 
 _CHUNK = 16  # images at once; bounds the memory of the filter responses
 
@@ -56,7 +56,7 @@ def elf(
     rows, columns = grid
     if height < rows or width < columns:
         raise UserError(f"images: found {height} x {width} pixels, expected at least {grid}")
-    # Each pixel's cell; cells differ by at most one row and one column of pixels.
+    # The cell of each pixel; cells differ by at most one row and one column of pixels.
     row, column = np.arange(height) * rows // height, np.arange(width) * columns // width
     cell = row[:, None] * columns + column
     area = np.bincount(cell.ravel())[:, None, None]
@@ -74,9 +74,9 @@ def elf(
 
 
 def _channels(images: UInt8[np.ndarray, "N H W 3"]) -> Iterator[Float[np.ndarray, "N H W"]]:
-    """The 29 channels, one after the other, each brought to [0, 1] (textures: mostly).
+    """Yields the 29 channels, each scaled to [0, 1] (textures: mostly).
 
-    Those that have a sign are 0 in the middle of a bin: on its border, rounding would decide where
+    The zero of a signed channel lies in the middle of a bin: on a border, rounding would decide where
     a grey pixel or a flat piece of wall is counted.
     """
     pixels = images / 255
@@ -85,7 +85,7 @@ def _channels(images: UInt8[np.ndarray, "N H W 3"]) -> Iterator[Float[np.ndarray
     yield from (red, green, blue, luminance)
     yield _MIDDLE + (blue - luminance) / 1.772
     yield _MIDDLE + (red - luminance) / 1.402
-    # Of integers: hues and saturations that are a multiple of 1/16 are found to be so exactly.
+    # Integers make hues and saturations exact where they are multiples of 1/16.
     red, green, blue = np.moveaxis(images.astype(np.int64), -1, 0)
     value = np.maximum(np.maximum(red, green), blue)
     span = value - np.minimum(np.minimum(red, green), blue)
@@ -102,20 +102,20 @@ def _channels(images: UInt8[np.ndarray, "N H W 3"]) -> Iterator[Float[np.ndarray
 
 
 def _textures(luminance: Float[np.ndarray, "N H W"]) -> Iterator[Float[np.ndarray, "N H W"]]:
-    """Responses to the filters; beyond its edge the image goes on as at the edge."""
+    """Yields the responses to the filters; the image is continued beyond its edge by the edge's values."""
     _, height, width = luminance.shape
     padded = np.pad(luminance, ((0, 0), (_RADIUS, _RADIUS), (_RADIUS, _RADIUS)), "edge")
     shape = tuple(scipy.fft.next_fast_len(side, real=True) for side in padded.shape[1:])
     spectrum = scipy.fft.rfft2(padded, shape)
     for transfer in scipy.fft.rfft2(filters(), shape):
-        # A circular convolution wraps around only where a filter leaves the padded image.
+        # Only the margin is affected by the wrap-around of a circular convolution.
         response = scipy.fft.irfft2(spectrum * transfer, shape)
         yield response[:, 2 * _RADIUS :, 2 * _RADIUS :][:, :height, :width]
 
 
 @functools.cache
 def filters() -> Float[np.ndarray, "21 49 49"]:
-    """13 Schmid and 8 Gabor filters, each of mean 0 and of absolute values that sum to 1."""
+    """13 Schmid and 8 Gabor filters, each with mean 0 and with absolute values that sum to 1."""
     y, x = np.mgrid[-_RADIUS : _RADIUS + 1, -_RADIUS : _RADIUS + 1].astype(float)
     r = np.hypot(x, y)
     bank = [

@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical.features import elf, filters
+from rireid_jax.paper.systems.elf import elf, filters
 
 
 def literal_hue_and_saturation(red, green, blue):

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from rireid_jax.paper.classical import dictionaries, elf
-from rireid_jax.paper.classical.dictionaries import (
+from rireid_jax.paper.systems import sld2l_dictionaries
+from rireid_jax.paper.systems.elf import elf
+from rireid_jax.paper.systems.sld2l import Sld2l, discriminant_targets, k_means
+from rireid_jax.paper.systems.sld2l_dictionaries import (
     Cluster,
-    Weights,
+    LossWeights,
     low_rank_descent,
     nuclear_norm,
     objective,
@@ -13,9 +15,8 @@ from rireid_jax.paper.classical.dictionaries import (
     update_dictionaries,
     update_mappings,
 )
-from rireid_jax.paper.classical.sld2l import Sld2l, discriminant_targets, k_means
 
-WEIGHTS = Weights(0.1, 0.7, 0.2, 0.3, 0.6, 0.25)
+WEIGHTS = LossWeights(0.1, 0.7, 0.2, 0.3, 0.6, 0.25)
 DIM, ATOMS, PATCHES, PROBES = 6, 4, (9, 7, 5), (3, 5, 0)
 
 
@@ -115,7 +116,7 @@ def test_dictionaries_descend_on_the_objective(clusters, monkeypatch):
         told.append(f[1] - f[0])
         return new
 
-    monkeypatch.setattr(dictionaries, "low_rank_descent", replace)
+    monkeypatch.setattr(sld2l_dictionaries, "low_rank_descent", replace)
     update_dictionaries(clusters, WEIGHTS)
     values.append(literal_objective(clusters, WEIGHTS))
     assert len(told) == 6

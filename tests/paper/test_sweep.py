@@ -7,9 +7,9 @@ from PIL import Image
 from rireid_jax.data.degradation import downsample
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation import sweep
+from rireid_jax.paper import sweep
 from rireid_jax.paper.objective import objective
-from rireid_jax.paper.sweep import RESOLUTIONS, Originals, objective_curves, weight_curves
+from rireid_jax.paper.sweep import RESOLUTIONS, Originals, gate_curves, objective_curves
 
 WIDTH_MAX = 16
 
@@ -82,17 +82,17 @@ def test_objective_curves():
     assert curves.varied[0] != curves.equal[0]
 
 
-def test_weight_curves(monkeypatch):
+def test_gate_curves(monkeypatch):
     monkeypatch.setattr(sweep, "_AT_ONCE", 2)
     seen = []
 
-    def weights(images):
+    def gates(images):
         seen.extend(images)
         widths = np.array([image.width / WIDTH_MAX for image in images])
         place = np.arange(len(seen) - len(images), len(seen)) % 5
         return np.stack([1 - widths, 0 * widths], 1), np.stack([widths, place / 4], 1)
 
-    curves = weight_curves(weights, originals())
+    curves = gate_curves(gates, originals())
     assert curves.mean.shape == curves.deviation.shape == (8, 2, 2)
     resolution = np.array(RESOLUTIONS)
     np.testing.assert_allclose(curves.mean[:, 0], np.stack([1 - resolution, resolution], 1))
@@ -107,4 +107,4 @@ def test_nothing_to_measure():
     with pytest.raises(UserError, match="found one image of each of 2 identities"):
         objective_curves(extract, Originals([record(1, 0), record(2, 1)], [], WIDTH_MAX))
     with pytest.raises(UserError, match="without dual-stream blocks"):
-        weight_curves(lambda images: (np.zeros((len(images), 0)),) * 2, originals())
+        gate_curves(lambda images: (np.zeros((len(images), 0)),) * 2, originals())

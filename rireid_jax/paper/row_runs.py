@@ -1,9 +1,9 @@
-"""Trains each row of Tables 1 to 3 with each seed in a folder of its own, and nothing twice."""
+"""The run of each row with each seed: trained in a folder of its own, and nothing trained twice."""
 
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ from rireid_jax.config import stages_to
 from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
-from rireid_jax.paper.classical import scoring as classical
 from rireid_jax.paper.rows import CLASSICAL, ROWS
+from rireid_jax.paper.systems import scoring
 from rireid_jax.runs.averages import average
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.run import run
@@ -29,10 +29,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """What is trained on one division of the identities.
+    """The run of a row on one trial.
 
     Attributes:
-      config: of this part.
+      config: of this run.
       folder: its work directory.
     """
 
@@ -46,7 +46,7 @@ def row_folder(workdir: str, row: str, seed: int) -> str:
 
 
 def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
-    """The config of a row trained with a seed, with its own stages alone: no row depends on those of another."""
+    """The config of a row trained with a seed; it has the row's own stages alone, so that rows stay independent."""
     own = config.copy_and_resolve_references()
     own.seed = seed
     own.baseline = ""
@@ -56,21 +56,21 @@ def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
 
 
 def row_parts(config: ConfigDict, workdir: str, row: str, seed: int) -> list[Part]:
-    """A row's parts: one, or one for each division of the identities."""
+    """The parts of a row: one for each trial, or a single one if the data set has no trials."""
     own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
     parts = trial_configs(own)
     if not parts:
         return [Part(own, folder)]
-    return [Part(part, trial_folder(folder, split)) for split, part in parts.items()]
+    return [Part(part, trial_folder(folder, trial)) for trial, part in parts.items()]
 
 
 def obstacle(config: ConfigDict, row: str, data: Built, asked: bool) -> str:
-    """Why a row cannot be trained, in words; "" where it can.
+    """Why a row cannot be trained, in words; "" if it can.
 
     Args:
       config: of all rows.
       row: key of `ROWS`.
-      data: the data set, or one division of it.
+      data: the data set, or one trial of it.
       asked: whether the user named the row.
     """
     spec = ROWS[row]
@@ -79,15 +79,15 @@ def obstacle(config: ConfigDict, row: str, data: Built, asked: bool) -> str:
     if spec.own_backbone and config.init.backbone and not asked:
         return f"needs --rows={row} with config.init.backbone of its own architecture"
     pairs = len(data.splits["query"]) * len(data.splits["gallery"])
-    if row in CLASSICAL and pairs > classical.MAX_PAIRS:
+    if row in CLASSICAL and pairs > scoring.MAX_PAIRS:
         return (
-            f"{pairs:,} pairs of query and gallery images are too many for its matrix of distances"
+            f"its matrix of distances has no room for {pairs:,} pairs of query and gallery images"
         )
     return ""
 
 
 def check_folders(config: ConfigDict, workdir: str) -> None:
-    """Refuses a work directory in which a row has been trained by another config.
+    """Refuses a work directory in which a row was trained with another config.
 
     Raises:
       UserError: names the folder and the fields that differ.
@@ -96,13 +96,15 @@ def check_folders(config: ConfigDict, workdir: str) -> None:
         try:
             claim(folder, _as_trained(config, row, seed, folder))
         except UserError as error:
-            raise UserError(f"{error}. Without that folder the row is trained anew") from error
+            raise UserError(
+                f"{error}. If the folder is deleted, the row is trained anew"
+            ) from error
 
 
 def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
-    """Trains and evaluates a row unless its results are there.
+    """Trains and evaluates a row unless it has results.
 
-    Stages that another row has finished with the same seed are copied from it.
+    A stage that another row has finished with the same seed is copied from it.
 
     Raises:
       UserError: a mistake in the config, the files, or the work directory.
@@ -140,10 +142,10 @@ def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
 
 
 def read_rows(config: ConfigDict, workdir: str) -> dict[str, dict[int, dict[str, Any]]]:
-    """The results of every row that has some, by seed.
+    """The results by row and seed, of the rows that have some.
 
     Raises:
-      UserError: they are of different protocols, so that they cannot be compared.
+      UserError: the results have different protocols, so they cannot be compared.
     """
     results: dict[str, dict[int, dict[str, Any]]] = {}
     for row, seed, folder in _trained(workdir):
@@ -155,7 +157,7 @@ def read_rows(config: ConfigDict, workdir: str) -> dict[str, dict[int, dict[str,
 
 
 def refuse_different_protocols(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
-    """Raises UserError unless all results are of one protocol."""
+    """Raises UserError unless all results have one protocol."""
     rows_of: dict[str, list[str]] = {}
     for row, by_seed in results.items():
         for found in by_seed.values():
@@ -163,13 +165,13 @@ def refuse_different_protocols(results: Mapping[str, Mapping[int, Mapping[str, A
     if len(rows_of) > 1:
         shown = "; ".join(f"{key} of {', '.join(rows)}" for key, rows in rows_of.items())
         raise UserError(
-            f"report: found results of different protocols ({shown}), which are not comparable, expected one; take a "
-            "new --workdir, or delete the rows of the other protocol"
+            f"report: found results of different protocols ({shown}), which are not comparable, expected one protocol; "
+            "use a new --workdir, or delete the rows of the other protocol"
         )
 
 
 def _trained(workdir: str) -> Iterator[tuple[str, int, str]]:
-    """(row, seed, folder) of what has been begun."""
+    """Yields (row, seed, folder) of every row that has been started."""
     for row in ROWS:
         names = [path.name for path in epath.Path(os.path.join(workdir, row)).glob("seed*")]
         for seed in sorted(int(name[4:]) for name in names if name[4:].isdecimal()):
@@ -179,7 +181,7 @@ def _trained(workdir: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _as_trained(config: ConfigDict, row: str, seed: int, folder: str) -> ConfigDict:
-    """A row's config; the file of its own backbone may have come with another command."""
+    """A row's config. The file of its own backbone may have been named by an earlier command."""
     own = row_config(config, row, seed)
     if ROWS[row].own_backbone:
         own.init.backbone = read_config(folder).init.backbone
@@ -194,14 +196,9 @@ def _score_classical(config: ConfigDict, workdir: str, row: str, seed: int) -> N
         results = []
         for part in row_parts(config, workdir, row, seed):
             data = build_dataset(part.config, part.config.dataset)
-            metrics = classical.score(part.config, row, data)
+            metrics = scoring.score(part.config, row, data)
             named = {"protocol_hash": data.protocol_hash, "baseline": None, "stage": row, "step": 0}
             results.append({**named, **metrics})
-        splits = trial_configs(own)
-        measured = average(dict(zip(splits, results, strict=True))) if splits else results[0]
+        trials = trial_configs(own)
+        measured = average(dict(zip(trials, results, strict=True))) if trials else results[0]
         write_results(folder, own, measured, time.monotonic() - started)
-
-
-def seeds_of(row: str, seeds: Sequence[int]) -> Sequence[int]:
-    """Those of the seeds that a row is trained with: all where claims rest on it, else the first."""
-    return seeds if ROWS[row].claimed else seeds[:1]
