@@ -1,4 +1,4 @@
-"""Divisions of identities made by others."""
+"""Trials made by others."""
 
 import json
 
@@ -36,65 +36,77 @@ def torchreid(train, test):
 
 
 def read(tmp_path, content):
-    path = tmp_path / "splits.json"
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    path = tmp_path / "Aufteilung für später.json"
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    path.write_bytes(data)
     return read_trial_file(path, IMAGES)
 
 
 def test_paths(tmp_path):
-    splits = [torchreid((3, 8), (5, 13)), torchreid((5, 8, 13), (3,))]
-    assert read(tmp_path, splits) == [({3, 8}, {5, 13}), ({5, 8, 13}, {3})]
-    assert read(tmp_path, splits[0]) == [({3, 8}, {5, 13})]
+    trials = [torchreid((3, 8), (5, 13)), torchreid((5, 8, 13), (3,))]
+    assert read(tmp_path, trials) == [({3, 8}, {5, 13}), ({5, 8, 13}, {3})]
+    assert read(tmp_path, trials[0]) == [({3, 8}, {5, 13})]
+    windows = json.dumps([torchreid((3,), (13,))]).replace("/", "\\\\").encode()
+    assert read(tmp_path, windows) == [({3}, {13})]
 
 
-def test_windows_paths(tmp_path):
-    content = json.dumps([torchreid((3,), (13,))]).replace("/", "\\\\")
-    assert read(tmp_path, content) == [({3}, {13})]
+@pytest.mark.parametrize("test", [("query", "gallery"), ("test_probe", "test_gallery")])
+def test_numbers_of_identities(tmp_path, test):
+    content = {"trainval": [0, 2], test[0]: [1, 3], test[1]: [1, 3]}
+    assert read(tmp_path, [content]) == [({3, 8}, {5, 13})]
 
 
-@pytest.mark.parametrize(
-    "names", [("trainval", "query", "gallery"), ("trainval", "test_probe", "test_gallery")]
-)
-def test_numbers_of_identities(tmp_path, names):
-    train, query, gallery = names
-    assert read(tmp_path, [{train: [0, 2], query: [1, 3], gallery: [1, 3]}]) == [({3, 8}, {5, 13})]
+GOOD = {"train": [0], "query": [1]}
+OTHERS = {
+    "found no list of trials": ([], [1, 2], "all"),
+    "trial 0: found nothing, expected": ([{}],),
+    "trial 0: found train, expected": ([{"train": [0]}],),
+    "trial 0: found query, gallery, expected": ([{"query": [0], "gallery": [0]}],),
+    "trial 0: found train, test, expected a list of trials": ([{"train": [0], "test": [1]}],),
+    "trial 0: found train, query": ([{"train": 0, "query": [1]}],),
+    "trial 1: found train, query": ([GOOD, {"train": {"0": 1}, "query": [1]}],),
+    "trial 0: found nobody": ([{"train": [0], "query": []}], [{"train": [], "query": [0]}]),
+    "trial 1: found nobody": ([GOOD, {"train": [0], "query": [], "gallery": []}],),
+    "found identity 5 and 0 others both in": ([{"train": [0, 1], "query": [1], "gallery": [2]}],),
+    "found identity number 4, expected 0 to 3": ([{"train": [0], "query": [4]}],),
+    "found identity number -1": ([{"train": [0], "query": [-1]}],),
+    "found an entry (True|1.0|'1'|'a.bmp'|None|\\[\\])": tuple(
+        [{"train": [0], "query": [entry]}] for entry in (True, 1.0, "1", "a.bmp", None, [])
+    ),
+    "found image '.*' of nobody in": (
+        [{"train": [0], "query": [["cam_a/007_0.bmp", 0, 0]]}],
+        [{"train": [[""]], "query": [1]}],
+    ),
+    ".*, expected a list of trials": (  # files that hold no JSON
+        *(b"", bytes(400), b"train: 1, 2\n", b'[{"train": [0, 1], "query": [2', b"[] []"),
+        '[{"train": ["für"]}]'.encode("latin-1"),
+        b"\x80\x04\x95\x0b\0\0\0\0\0\0\0}\x94.",
+        b"<!DOCTYPE html>\n<html>\n</html>\n",
+        b"[" * 100_000,
+        b"[" + b"9" * 5_000 + b"]",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("not JSON", "splits.json: Expecting value.*expected a list of splits"),
-        ([], "found no list of splits"),
-        (["x"], "found no list of splits"),
-        ([{"train": [0], "test": [1]}], r"split 0: found train, test, expected a list of splits"),
-        ([{"train": 0, "query": [1]}], "split 0: found train, query"),
-        ([{"train": [0], "query": []}], "split 0: found nobody"),
-        ([{"train": [0, 1], "query": [1], "gallery": [1]}], "found identity 5 and 0 others both"),
-        ([{"train": [0], "query": [4]}], "found identity number 4, expected 0 to 3"),
-        ([{"train": [0], "query": [-1]}], "found identity number -1"),
-        ([{"train": [0], "query": [True]}], "found an entry True"),
-        ([{"train": [0], "query": ["a.bmp"]}], "found an entry 'a.bmp'"),
-        (
-            [{"train": [0], "query": [["cam_a/007_0.bmp", 0, 0]]}],
-            "image 'cam_a/007_0.bmp' of nobody in",
-        ),
-    ],
-)
-def test_other_forms(tmp_path, content, message):
-    with pytest.raises(UserError, match=message) as caught:
-        read(tmp_path, content)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("message", OTHERS)
+def test_other_forms(tmp_path, message):
+    for content in OTHERS[message]:
+        with pytest.raises(UserError, match=f"Aufteilung für später.json.*{message}") as caught:
+            read(tmp_path, content)
+        assert "\n" not in str(caught.value)
 
 
-def test_missing_file(tmp_path):
+def test_no_file(tmp_path):
     with pytest.raises(UserError, match="No such file"):
-        read_trial_file(tmp_path / "splits.json", IMAGES)
+        read_trial_file(tmp_path / "trials.json", IMAGES)
+    with pytest.raises(UserError, match=r"expected a list of trials"):
+        read_trial_file(tmp_path, IMAGES)
 
 
-def test_builds_the_split_of_a_file(tmp_path):
+def test_builds_the_trial_of_a_file(tmp_path):
     raw = write_viper(tmp_path / "VIPeR", (3, 5, 8, 13))
     name = {pid: next((raw / "cam_a").glob(f"{pid:03d}_*")).name for pid in (3, 5, 8, 13)}
-    split = {
+    trial = {
         "train": [[f"x/cam_a/{name[pid]}", 0, 0] for pid in (3, 8)],
         "query": [[f"x/cam_a/{name[pid]}", 0, 0] for pid in (5, 13)],
         "gallery": [[f"x/cam_a/{name[5]}", 0, 0]],
@@ -102,17 +114,16 @@ def test_builds_the_split_of_a_file(tmp_path):
     hashes = []
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
-        file = tmp_path / folder / "splits.json"
-        file.write_text(json.dumps([split]))
+        file = tmp_path / folder / "trials.json"
+        file.write_text(json.dumps([trial]))
         recipe = recipe_of("mlr_viper") | {"trial_source": str(file)}
         data_dir = str(tmp_path / folder)
         built = build("mlr_viper", recipe, data_dir=data_dir, raw_dir=str(raw))
         assert built.train_pids == (3, 8)
-        query = built.splits["query"]
-        assert {query[i].pid for i in range(len(query))} == {5, 13}
+        assert {record.pid for record in built.splits["query"]} == {5, 13}
         hashes.append(built.protocol_hash)
     assert hashes[0] == hashes[1]  # where the file lies does not matter, what is in it does
-    file.write_text(json.dumps([split, split]))
+    file.write_text(json.dumps([trial, trial]))
     recipe = recipe_of("mlr_viper") | {"trial_source": str(file), "trial": 1}
     other = build("mlr_viper", recipe, data_dir=str(tmp_path / "there"), raw_dir=str(raw))
     assert other.protocol_hash != hashes[0]
@@ -122,7 +133,7 @@ def test_builds_the_split_of_a_file(tmp_path):
 
 def test_who_is_in_neither_part_is_left_out(tmp_path):
     raw = write_viper(tmp_path / "VIPeR", range(1, 9))
-    file = tmp_path / "splits.json"
+    file = tmp_path / "trials.json"
     file.write_text(json.dumps({"trainval": [0, 1], "query": [2, 3]}))
     recipe = recipe_of("mlr_viper") | {"trial_source": str(file)}
     built = build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
@@ -133,7 +144,7 @@ def test_who_is_in_neither_part_is_left_out(tmp_path):
 def test_caviar_counts_those_before_both_cameras(tmp_path):
     """Numbers are positions among the identities of the benchmark, here 3 to 6."""
     raw = write_caviar(tmp_path / "CAVIARa", ids=(3, 4, 5, 6), single_ids=(1, 2))
-    file = tmp_path / "splits.json"
+    file = tmp_path / "trials.json"
     recipe = recipe_of("caviar") | {"trial_source": str(file)}
     file.write_text(json.dumps({"trainval": [0, 1], "test_probe": [2], "test_gallery": [2]}))
     built = build("caviar", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
