@@ -48,4 +48,4 @@ def test_sizes_are_checked_wherever_images_are_made(options, tmp_path, caplog):
     recipe = recipe_of("mlr_viper") | {"train_identities": 4}
     with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw), **options)
-    assert "16 images have not the benchmark's 48x128 pixels, first cam_" in caplog.text
+    assert "expected 48x128 pixels, found 16 images of another size, first cam_" in caplog.text

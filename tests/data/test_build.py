@@ -27,13 +27,15 @@ from rireid_jax.errors import UserError
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    return build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path_factory.mktemp("data")))
+    return build_into(tmp_path_factory.mktemp("data"))
+
+
+def build_into(folder, change=None, **options):
+    return build("pedestrians", PEDESTRIANS | (change or {}), data_dir=str(folder), **options)
 
 
 def records(built):
-    return {
-        split: [source[i] for i in range(len(source))] for split, source in built.splits.items()
-    }
+    return {split: list(source) for split, source in built.splits.items()}
 
 
 def files(folder):
@@ -85,17 +87,13 @@ def test_opens_what_is_there(built, monkeypatch):
     assert records(again) == records(built)
 
 
-def test_sources_iterate(built):
+def test_sources(built):
     source = built.splits["query"]
-    assert list(source) == records(built)["query"]
+    assert [source[i] for i in range(len(source))] == records(built)["query"]
+    assert list(pickle.loads(pickle.dumps(source))) == records(built)["query"]
     for index in (-1, len(source)):
         with pytest.raises(IndexError, match=f"found {index}, expected 0 to 3"):
             source[index]
-
-
-def test_sources_pickle(built):
-    source = pickle.loads(pickle.dumps(built.splits["query"]))
-    assert [source[i] for i in range(len(source))] == records(built)["query"]
 
 
 def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
@@ -110,7 +108,7 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Pedestrians, "list_items", shuffled)
     monkeypatch.setattr(Pedestrians, "draws", False)  # so that it may have threads
-    again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path), threads=3)
+    again = build_into(tmp_path, threads=3)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)
 
@@ -119,19 +117,16 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
     "change", [{"seed": 1}, {"kernel": "lanczos"}, {"min_width": 5}, {"query_shots": 2}]
 )
 def test_another_recipe_is_another_protocol(built, tmp_path, change):
-    again = build("pedestrians", PEDESTRIANS | change, data_dir=str(tmp_path))
+    again = build_into(tmp_path, change)
     assert again.protocol_hash != built.protocol_hash
     assert again.path.split(os.sep)[-2] != built.path.split(os.sep)[-2]
 
 
-def test_says_nothing_on_stdout_or_stderr(tmp_path, capfd):
-    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+def test_says_nothing_and_writes_few_files(tmp_path, capfd):
+    built = build_into(tmp_path)
     out, err = capfd.readouterr()
     assert out == ""
     assert "examples" not in err
-
-
-def test_few_files(built):
     assert len(os.listdir(built.path)) == 6  # three splits, three of metadata
 
 
@@ -173,20 +168,18 @@ def test_a_failed_build_leaves_nothing_and_can_be_repeated(
 
     monkeypatch.setattr(RecordBuilder, "write", fail_at_second_shard)
     with pytest.raises(expected) as caught:
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
     if expected is UserError:
         assert (
             f"config.data.dir: the disk is full, expected room for pedestrians in {tmp_path}"
             in (str(caught.value))
         )
     assert files(tmp_path) == []
-    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).protocol_hash == (
-        built.protocol_hash
-    )
+    assert build_into(tmp_path).protocol_hash == built.protocol_hash
 
 
 def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
-    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    build_into(tmp_path)
     before = files(tmp_path)
 
     def fail(self, item):
@@ -194,7 +187,7 @@ def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Pedestrians, "make", fail)
     with pytest.raises(KeyboardInterrupt):
-        build("pedestrians", PEDESTRIANS | {"seed": 1}, data_dir=str(tmp_path))
+        build_into(tmp_path, {"seed": 1})
     assert files(tmp_path) == before
 
 
@@ -207,11 +200,11 @@ def test_two_builds_at_once(built, tmp_path, monkeypatch):
         bad = write(self, *shard)
         if not others:
             others.append(1)
-            build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+            build_into(tmp_path)
         return bad
 
     monkeypatch.setattr(RecordBuilder, "write", meanwhile)
-    result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    result = build_into(tmp_path)
     assert others
     assert records(result) == records(built)
     assert not [name for name in files(tmp_path) if "incomplete" in name]
@@ -222,7 +215,7 @@ def test_data_dir_must_be_a_folder(tmp_path):
     with pytest.raises(
         UserError, match=r"config\.data\.dir: .*file.*expected a folder to write to"
     ):
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path / "file"))
+        build_into(tmp_path / "file")
 
 
 def test_names_must_be_unique(tmp_path, monkeypatch):
@@ -234,12 +227,12 @@ def test_names_must_be_unique(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Pedestrians, "list_items", twice)
     with pytest.raises(UserError, match=r"gallery/0004_c1_s2\.png: found twice, in query and"):
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
 
 
 def test_one_camera_makes_queries_that_cannot_match(tmp_path):
     with pytest.raises(UserError, match=r"query: 2 of 2 identities .*first query/0004_c1_s1\.png"):
-        build("pedestrians", PEDESTRIANS | {"cameras": 1}, data_dir=str(tmp_path))
+        build_into(tmp_path, {"cameras": 1})
     assert files(tmp_path) == []
 
 
@@ -268,9 +261,9 @@ def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Pedestrians, "make", terminated)
     with pytest.raises(SystemExit) as caught:
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
     assert caught.value.code == 128 + signal.SIGTERM
     assert len(made) == 2
     assert files(tmp_path) == []
     monkeypatch.undo()
-    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).splits
+    assert build_into(tmp_path).splits
