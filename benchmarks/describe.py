@@ -1,7 +1,8 @@
 """Writes docs/benchmarks.md: `make benchmarks-page`.
 
-Prose is in benchmarks/text, a file for each section. A line such as `<!-- recipe -->` in it is replaced by what the
-code itself says: the layout of a download, a recipe and its presets, commands, published figures.
+The section on a data set is in the data set's own file, the introduction and the published figures are in
+benchmarks/text. A line such as `<!-- recipe -->` is replaced by what the code itself says: the layout of a
+download, a recipe and its presets, commands, published figures.
 
 python benchmarks/describe.py > docs/benchmarks.md
 """
@@ -13,13 +14,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
 
-from rireid_jax.config import DATASETS, base_config, recipe_of
-from rireid_jax.data.raw.base import RawDataset
-from rireid_jax.data.raw.caviar import CAVIAR4REID
-from rireid_jax.data.raw.cuhk03 import CUHK03
-from rireid_jax.data.raw.market1501 import Market1501
-from rireid_jax.data.raw.msmt17 import MSMT17
-from rireid_jax.data.raw.viper import VIPeR
+from rireid_jax.components import DATASETS, Field
 from rireid_jax.paper.published import (
     BENCHMARKS,
     ORIGINS,
@@ -30,7 +25,8 @@ from rireid_jax.paper.published import (
 
 HERE = Path(__file__).parent
 WIDTH = 120  # characters of a line that is not a row of a table
-SECTIONS = (
+# Sections refer to those before them; a data set that is not here comes at the end.
+_ORDER = (
     "caviar",
     "mlr_viper",
     "mlr_cuhk03",
@@ -41,94 +37,17 @@ SECTIONS = (
     "natural_images",
     "pedestrians",
 )
+SECTIONS = (*_ORDER, *(name for name in DATASETS if name not in _ORDER))
 # The two kinds of benchmark, whose published figures make a table each.
-LOW_QUERIES = ("caviar", "mlr_viper", "mlr_cuhk03", "mlr_market1501")
 ALL_LOW = ("vr_market1501", "vr_msmt17")
-READERS: Mapping[str, type[RawDataset]] = {
-    "caviar": CAVIAR4REID,
-    "mlr_viper": VIPeR,
-    "mlr_cuhk03": CUHK03,
-    "mlr_market1501": Market1501,
-    "vr_market1501": Market1501,
-    "vr_msmt17": MSMT17,
-}
-# A folder for the examples, by its usual name.
-RAW_DIRS = {
-    "caviar": "/data/CAVIARa",
-    "mlr_viper": "/data/VIPeR",
-    "mlr_cuhk03": "/data/cuhk03_release",
-    "mlr_market1501": "/data/Market-1501-v15.09.15",
-    "vr_market1501": "/data/Market-1501-v15.09.15",
-    "vr_msmt17": "/data/MSMT17_V1",
-    "folder": "/my/crops",
-}
+LOW_QUERIES = tuple(name for name in BENCHMARKS if name not in ALL_LOW)
 
-# What an option means, and why its default: OPTION, or DATASET.OPTION where it means something else there.
-OPTIONS = {
-    "low_camera": "camera, from 0 on, whose images become low, or `identity`: one drawn for each identity. The "
-    "paper lowers one camera and does not say which",
-    "ratios": "n: a low image has 1/n of its width and height; paper, section 5.1",
-    "ratio_per": "n is drawn for every `image`, or for every `identity`; the paper speaks of images",
-    "ratio_draw": "`even`: every n as often as any other (the paper: \"evenly selected\"); `independent`: by chance",
-    "low_in_training": "`False` leaves training images high; as in the paper, the low camera is low throughout",
-    "resolution": "r is the `width` / the greatest width of the data set (section 4), or the `ratio` 1/n",
-    "kernel": "of down-sampling. Not published; bicubic is usual in super-resolution. All but "
-    "`opencv_linear` are antialiased",
-    "rounding": "of width and height in pixels: `round`, or `floor`, as `int(w / n)` does",
-    "jpeg_quality": "0 stores PNG, without loss; else JPEG, with its artefacts",
-    "train_identities": "the others are for testing; paper, section 5.1",
-    "protocol": "of evaluation: `single_shot`, `cuhk03` or `market`, see above",
-    "repeats": "random galleries of `single_shot` and `cuhk03`",
-    "split_source": "who divides the identities: `random`, from the seed, or a JSON file; the download has none",
-    "split": "which division; a run sets it for each in `config.data.splits`",
-    "seed": "of all that is random in the build and in galleries",
-    "caviar.low_camera": "0 or 1, or `narrower`: the camera whose images are narrower on average, since file names do "
-    "not say which is low",
-    "caviar.query": "the queries are the `low` camera's images, as in the paper, or the `high` one's",
-    "caviar.queries_per_identity": "images drawn of each identity; 0: all of them",
-    "caviar.gallery": "images by the `other` camera, or `all` test images but the queries",
-    "caviar.train_identities": "of those that both cameras see; half, as in later code; the paper does not say",
-    "mlr_cuhk03.boxes": "`detected` by a machine or `labeled` by hand. Not published; detected is what a system meets",
-    "mlr_cuhk03.train_identities": "where `split_source` is `random`; paper, section 5.1",
-    "mlr_cuhk03.split_source": "the download's own divisions are `official`, and are what 1367/100 refers to; or "
-    "`random`, or a JSON file",
-    "mlr_market1501.queries": "`camera`: every test image by the low camera; `query_camera`: those in the folder "
-    "query; `folders`: query and gallery as Market-1501 has them. With the first two the gallery has no low image",
-    "mlr_market1501.same_camera_in_all_folders": "with `low_camera=identity`, whether an identity's low camera is the "
-    "same among queries and gallery; if not, the gallery has low images too",
-    "min_width": "pixels; the width is uniform in [`min_width`, `max_width`), whole numbers; paper, section 5.1",
-    "vr_market1501.max_width": "pixels, exclusive; r = width / `max_width`",
-    "vr_msmt17.max_width": "pixels, exclusive, or the image's own width if that is less; r = width / `max_width`",
-    "vr_market1501.rounding": "of the height in pixels; the image's proportions are kept",
-    "vr_market1501.seed": "of the widths",
-    "vr_msmt17.val_in_training": "trains on list_val too, as the paper's number of images demands; most "
-    "libraries leave it out",
-    "folder.degrade": "`True` down-samples every image as in the VR benchmarks; your images are as they are",
-    "folder.min_width": "pixels, where `degrade`; the width is uniform in [`min_width`, `max_width`)",
-    "folder.max_width": "pixels, exclusive, where `degrade`",
-    "folder.test_fraction": "of the identities, where the folder is not divided; the rest are for training",
-    "folder.rounding": "of the height, where `degrade`",
-    "folder.seed": "of the widths and of the division",
-    "natural_images.raw_dir": "a folder of images, searched with its subfolders; empty draws dead leaves instead",
-    "natural_images.count": "images; from a folder at most",
-    "natural_images.size": "(height, width) of a crop; smaller images are passed over, nothing is enlarged",
-    "natural_images.min_ratio": "the ratio is uniform in [`min_ratio`, 1], drawn anew each time an image is read",
-    "natural_images.seed": "of drawing, of choosing and of cropping",
-    "pedestrians.train_identities": "drawn for training; enough for a run of minutes",
-    "pedestrians.test_identities": "drawn for query and gallery; none is in training",
-    "pedestrians.cameras": "each with its background, light and scale; every identity is seen by all",
-    "pedestrians.train_shots": "training images of an identity by one camera",
-    "pedestrians.query_shots": "queries of an identity by one camera",
-    "pedestrians.gallery_shots": "gallery images of an identity by one camera",
-    "pedestrians.height": "pixels of the high-resolution image",
-    "pedestrians.width": "pixels of the high-resolution image; r = width / this",
-    "pedestrians.min_width": "pixels; the low width is uniform in [`min_width`, `width`)",
-}  # fmt: skip
+Recipes = Mapping[str, Mapping[str, Any]]
 
 
 def page() -> str:
     """The page, as Markdown."""
-    told: dict[str, object] = {}  # options by what they were explained for
+    told: dict[str, object] = {}  # default by explanation, of options that were explained
     return "\n".join(_section(name, told) for name in ("introduction", *SECTIONS, "published"))
 
 
@@ -145,13 +64,18 @@ def _section(name: str, told: dict[str, object]) -> str:
         "contents": lambda _: " ·\n".join(map(_link, SECTIONS)),
         "speed": lambda _: _speed(),
     }
-    text = (HERE / "text" / f"{name}.md").read_text()
-    return re.sub(r"<!-- (\w+) -->", lambda marker: fill[marker[1]](name), text)
+    return re.sub(r"<!-- (\w+) -->", lambda marker: fill[marker[1]](name), _text(name))
+
+
+def _text(section: str) -> str:
+    if section in DATASETS:
+        return DATASETS[section].page
+    return (HERE / "text" / f"{section}.md").read_text()
 
 
 def _link(section: str) -> str:
     """To the section's heading, under the name that GitHub makes of it."""
-    title = (HERE / "text" / f"{section}.md").read_text().partition("\n")[0].removeprefix("## ")
+    title = _text(section).partition("\n")[0].removeprefix("## ")
     anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
     return f"[{title}](#{anchor})"
 
@@ -164,54 +88,50 @@ def _speed() -> str:
 
 def _layout(dataset: str) -> str:
     """The files of a download, and how many images and identities its authors count."""
-    reader = READERS[dataset]
+    layout = DATASETS[dataset].layout
     counts = []
-    for role, count in _published_counts(reader, recipe_of(dataset)).items():
+    for role, count in layout.counts(DATASETS[dataset].recipe_values()).items():
         identities = f" of {count.identities:,} identities" if count.identities else ""
         counts.append(f"{role} {count.images:,} images{identities}".strip())
     size = (
-        f" Each is {reader.size[0]}x{reader.size[1]} pixels (width x height)."
-        if reader.size
+        f" Each is {layout.size[0]}x{layout.size[1]} pixels (width x height)."
+        if layout.size
         else ""
     )
     sentence = f"Published counts: {'; '.join(counts)}.{size}"
-    return f"```\n{reader.tree}\n```\n\n{_wrapped(sentence)}"
-
-
-def _published_counts(reader: type[RawDataset], recipe: Mapping[str, Any]) -> Mapping[str, Any]:
-    # A reader looks for its download when it is made, and none is at hand; its counts need only the recipe.
-    instance = reader.__new__(reader)
-    vars(instance).update(recipe)
-    return instance.published
-
-
-def _recipes(dataset: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """The default recipe, and others by what they are called."""
-    if dataset == "natural_images":
-        others = {"with `pedestrians`": dict(base_config("pedestrians").natural_images)}
-        return dict(base_config("vr_market1501").natural_images), others
-    presets = {f"`{name}`": recipe_of(f"{dataset}/{name}") for name in DATASETS[dataset].presets}
-    return recipe_of(dataset), presets
+    return f"```\n{layout.tree}\n```\n\n{_wrapped(sentence)}"
 
 
 def _recipe(dataset: str, told: dict[str, object]) -> str:
-    """Options by row: default, what presets change, meaning. Those that are as before share the last."""
-    default, presets = _recipes(dataset)
-    rows = [["option", "default", *presets, "meaning, and why this default"]]
+    kind = DATASETS[dataset]
+    others = {f"`{name}`": kind.recipe_values(name) for name in kind.presets}
+    if any(field.small is not None for field in kind.recipe.values()):
+        others["small"] = {name: field.value(small=True) for name, field in kind.recipe.items()}
+    return _options(kind.recipe, others, told)
+
+
+def _options(recipe: Mapping[str, Field], others: Recipes, told: dict[str, object]) -> str:
+    """Options by row: default, what others change, meaning. Those that are as before share the last row.
+
+    Args:
+      recipe: the options.
+      others: other recipes, by what they are called.
+      told: the default for which each meaning was told; grows.
+    """
+    rows = [["option", "default", *others, "meaning, and why this default"]]
     as_before = []
-    for option, value in default.items():
-        key = f"{dataset}.{option}"
-        key = key if key in OPTIONS else option
-        changed = [_value(p[option]) if p[option] != value else "" for p in presets.values()]
-        if told.get(key) == value and not any(changed):
+    for option, field in recipe.items():
+        value = field.default
+        changed = [_value(p[option]) if p[option] != value else "" for p in others.values()]
+        if told.get(field.about) == value and not any(changed):
             as_before.append((f"`{option}`", _value(value)))
             continue
-        meaning = "as above" if key in told else OPTIONS[key]
+        meaning = "as above" if field.about in told else field.about
         rows.append([f"`{option}`", _value(value), *changed, meaning])
-        told[key] = value
+        told[field.about] = value
     if as_before:
         names, values = (", ".join(column) for column in zip(*as_before, strict=True))
-        rows.append([names, values, *[""] * len(presets), "as above"])
+        rows.append([names, values, *[""] * len(others), "as above"])
     return _table(rows)
 
 
@@ -220,7 +140,7 @@ def _value(value: object) -> str:
 
 
 def _commands(dataset: str) -> str:
-    raw_dir = f"--config.data.raw_dir={RAW_DIRS[dataset]}"
+    raw_dir = f"--config.data.raw_dir={DATASETS[dataset].example}"
     backbone = "--config.init.backbone=resnet50.pth"
     commands = [
         (dataset, f"{raw_dir} --mode doctor"),

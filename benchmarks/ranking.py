@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import measuring
 import numpy as np
 
-from rireid_jax.evaluation.protocols import rank
+from rireid_jax.evaluation import rank
 
 DIM = 256
 ROUNDS = 3

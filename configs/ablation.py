@@ -1,52 +1,60 @@
 """The systems of the paper's Tables 1 to 3, one or all: `configs/ablation.py:ROW[,DATASET]` or `...:DATASET`.
 
-`configs/ablation.py:srcnn,vr_msmt17` trains one row; rows are named in `rireid_jax/report/rows.py`. Without one
-the config holds the stages of all, for `--mode report --config configs/ablation.py:vr_msmt17`, which trains each
-row in a folder of its own, or takes over what another has trained, and writes the tables beside the paper's.
+`configs/ablation.py:srcnn,vr_msmt17` trains one row; `rireid_jax/paper/rows.py` names the rows. Without a row the
+config holds the stages of all rows, for `--mode report --config configs/ablation.py:vr_msmt17`. That command trains
+each row in a folder of its own, copies what another row has trained already, and writes our tables next to the paper's.
 
-Rows of a table differ in what the table compares. Every extractor learns for as many epochs as RIFE does in
-stages 2 and 3 together, at the same rates; those that restore first have the same restorer's stages:
+The rows of a table differ only in what the table compares. Every extractor learns for as many epochs as RIFE does in
+stages 2 and 3 together, at the same rates. Rows with a super-resolution network X have these stages:
 
-    X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on what X restores, X fixed
-    X            X on the data set's persons, Eq. 5    X_apart      the same for longer, or
+    X_pretrain   X on natural images, MSE              X_extractor  ResNet50 on images restored by X, which is fixed
+    X            X on the data set's persons, Eq. 5    X_apart      the same for more epochs, or
                                                        X_joint      both learn, Eq. 4
 
-SING's X is an SRCNN of its own, and X_joint is `sing`, where Eq. 5 is of low images alone.
-CSR-GAN's generators are not pre-trained, as its authors' are not: `csr_gan_pretrain` is on the data set's persons, MSE,
-and in `csr_gan` they learn against discriminators, with an optimizer of their own, while ResNet50 learns as elsewhere.
+SING has an SRCNN of its own for X, and its last stage is `sing`, where Eq. 5 counts low images alone. CSR-GAN's
+generators are not pre-trained on natural images, because its authors' are not: in `csr_gan_pretrain` they learn from
+the data set's persons by MSE, and in `csr_gan` against discriminators, with an optimizer of their own, while ResNet50
+learns as in the other rows.
 
-In the two-core setting all start from the stage `backbone` (two ResNet50 in both, SE-ResNet50 but for what
-ResNet50 has not). DenseNet121 shares no part with it and has one of its own, `densenet121_start`. In
-the paper's setting `--config.init.backbone` stands for that, a ResNet50's; for `--rows=densenet121` and
-`--rows=se_resnet50` it is a file of that network.
+In the two-core setting all extractors start from the stage `backbone` (two ResNet50 take it twice; SE-ResNet50 takes
+the layers that ResNet50 has too), except DenseNet121, which shares no layer with it and starts from
+`densenet121_start`. In the paper's setting they start from `--config.init.backbone`, the file of a ResNet50; for
+`--rows=densenet121` and `--rows=se_resnet50` it is a file of that network.
 
 In the two-core setting every stage learns for half as many epochs as in `configs/joint.py`, so that all rows, four of
 them with three seeds, fit into half an hour: `make report` took 25 minutes.
 """
 
+from collections.abc import Callable
+
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.components import DATASETS
+from rireid_jax.config import base_config, dataset_names, stages_to
 from rireid_jax.errors import UserError
+from rireid_jax.paper import systems
 from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
 
 
 def get_config(argument: str = "pedestrians") -> ConfigDict:
     row, dataset = _parse(argument)
     config = base_config(dataset)
-    _add_stages(config.stages, config.optim.adversarial_rate)
-    if DATASETS[config.dataset].small:
+    config.imports = (systems.__name__,)
+    small = DATASETS[config.dataset].small
+    _add_stages(config.stages, small)
+    if small:
         for stage in config.stages.values():
             stage.epochs //= 2
-            stage.decay_epochs = tuple(epoch // 2 for epoch in stage.decay_epochs)
+            epochs = stage.schedule.decay_epochs
+            stage.schedule.decay_epochs = tuple(epoch // 2 for epoch in epochs)
     config.run = stages_to(config, *([ROWS[row].stage] if row else _finals()))
     return config
 
 
 def _parse(argument: str) -> tuple[str, str]:
-    """(row, data set) of ``ROW[,DATASET]`` or ``DATASET``; the row "" stands for all."""
+    """(row, data set) from `ROW[,DATASET]` or `DATASET`; the row "" stands for all."""
     first, comma, dataset = argument.partition(",")
-    if not comma and first.partition("/")[0] in DATASETS:
+    if not comma and first.partition("/")[0] in dataset_names():
         return "", first
     row = ALIASES.get(first, first)
     if row in CLASSICAL:
@@ -57,19 +65,24 @@ def _parse(argument: str) -> tuple[str, str]:
         rows = ", ".join(name for name in (*ALIASES, *ROWS) if name not in CLASSICAL)
         raise UserError(
             f"--config: found {argument!r} after the colon, expected ROW, DATASET or ROW,DATASET with a row of "
-            f"{rows} and a data set of {', '.join(DATASETS)}"
+            f"{rows} and a data set of {', '.join(dataset_names())}"
         )
     return row, dataset or "pedestrians"
 
 
 def _finals() -> list[str]:
-    """The rows' own stages; FFSR+RIFE last, so that it is what the whole config is about."""
+    """The rows' own stages. FFSR+RIFE comes last, so that its results are those of the whole config."""
     stages = [row.stage for row in ROWS.values() if row.stage]
     return sorted(stages, key=lambda stage: stage == ROWS["ffsr_rife"].stage)
 
 
-def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
-    """Adds what the rows need beyond the paper's own stages."""
+def _add_stages(stages: ConfigDict, small: bool) -> None:
+    """Adds the stages that the rows need besides the paper's own.
+
+    Args:
+      stages: of the config.
+      small: whether at the two-core size.
+    """
 
     def add(name: str, like: str, **changes: object) -> None:
         stages[name] = stages[like].copy_and_resolve_references()
@@ -78,6 +91,8 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
     def from_stages(super_resolution: str, extractor: str) -> dict[str, str]:
         return {"super_resolution": super_resolution, "extractor": extractor}
 
+    no_mask = {"restoration": {"mask": {"name": "none"}}}
+    not_restoring = {"restoration": {"weight": 0.0}}
     add("srcnn_pretrain", "ffsr_pretrain", super_resolution="srcnn")
     add("vdsr_pretrain", "ffsr_pretrain", super_resolution="vdsr")
     add("sing_pretrain", "ffsr_pretrain", super_resolution="srcnn_luminance")
@@ -88,8 +103,8 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
         ("ae", "ffsr_pretrain"),
     ):
         network = stages[source].super_resolution
-        add(name, "ffsr", super_resolution=network, mask="none", init=from_stages(source, ""))
-    add("ffsr_segmentation", "ffsr", mask="segmentation")
+        add(name, "ffsr", super_resolution=network, losses=no_mask, init=from_stages(source, ""))
+    add("ffsr_segmentation", "ffsr", losses={"restoration": {"mask": {"name": "segmentation"}}})
 
     backbone = stages.baseline.init.extractor
     finals = {
@@ -102,31 +117,63 @@ def _add_stages(stages: ConfigDict, adversarial_rate: float) -> None:
     }
     for name, ends in finals.items():
         shared = {"super_resolution": stages[name].super_resolution, "extractor": "resnet50"}
-        fixed = {**shared, "train": ("extractor",), "sr_weight": 0.0, "mask": "none"}
+        fixed = {**shared, "train": ("extractor",), "losses": not_restoring}
         both = from_stages(f"{name}_extractor", f"{name}_extractor")
         add(f"{name}_extractor", "rife", **fixed, init=from_stages(name, backbone))
         for end in ends:
-            learning = fixed if end.endswith("_apart") else {**shared, "mask": stages[name].mask}
+            mask = {"restoration": {"mask": stages[name].losses.restoration.mask.to_dict()}}
+            learning = fixed if end.endswith("_apart") else {**shared, "losses": mask}
             add(end, "joint", **learning, init=both)
 
-    stages.sing.sr_of_low = True
-    # SRCNN learns at 1e-4 (Dong et al. 2014): without a skip to hold it, at FFSR's rate it diverges within 20 steps.
-    stages.sing.super_resolution_rate = 1e-4 / stages.sing.learning_rate
+    stages.sing.losses.restoration.low_only = True
+    # SRCNN learns at 1e-4 (Dong et al. 2014): it has no skip connection, and diverges within 20 steps at FFSR's rate.
+    stages.sing.optimizer.super_resolution.rate = 1e-4
 
-    gan = {"super_resolution": "csr_gan", "mask": "none", "super_resolution_rate": 1.0}
-    rate = {"optimizer": "adam", "learning_rate": adversarial_rate}
-    add("csr_gan_pretrain", "ffsr", **gan, **rate, init=from_stages("", ""))
-    gan["extractor"] = "resnet50"
-    start = from_stages("csr_gan_pretrain", backbone)
-    add("csr_gan_extractor", "rife", **gan, init=start)
-    both = from_stages("csr_gan_extractor", "csr_gan_extractor")
-    adversaries = ("super_resolution", "discriminator", "extractor")
-    add("csr_gan", "joint", **gan, train=adversaries, sr_weight=1.0, init=both)
+    _add_csr_gan(add, from_stages, backbone, small)
 
-    alone = {"super_resolution": "bilinear", "train": ("extractor",), "sr_weight": 0.0}
-    add("rife_alone", "joint", **alone, mask="none", init=from_stages("", "rife"))
+    alone = {"super_resolution": "bilinear", "train": ("extractor",), "losses": not_restoring}
+    add("rife_alone", "joint", **alone, init=from_stages("", "rife"))
     for name in ("two_resnet50", "two_resnet50_weighted", "se_resnet50", "densenet121"):
         add(name, "baseline", extractor=name)
     if backbone:
         add("densenet121_start", backbone, extractor="densenet121")
         stages.densenet121.init.extractor = "densenet121_start"
+
+
+def _add_csr_gan(
+    add: Callable[..., None],
+    from_stages: Callable[[str, str], dict[str, str]],
+    backbone: str,
+    small: bool,
+) -> None:
+    # The authors' code has a rate of 1e-4.
+    adversarial = {"name": "adam", "rate": 1e-3 if small else 1e-4, "weight_decay": 0.0}
+    learned_by = {"super_resolution": adversarial, "discriminator": adversarial}
+    alone = {"restoration": {"weight": 0.0}, "csr_gan_pixels": {"weight": 1.0}}
+    adversaries = {"weight": 1.0, "discriminator_width": 0.0625 if small else 1.0}
+    against = {"restoration": {"weight": 0.0}, "csr_gan": adversaries}
+    add(
+        "csr_gan_pretrain",
+        "ffsr",
+        super_resolution="csr_gan",
+        losses=alone,
+        optimizer=learned_by,
+        init=from_stages("", ""),
+    )
+    add(
+        "csr_gan_extractor",
+        "rife",
+        super_resolution="csr_gan",
+        extractor="resnet50",
+        init=from_stages("csr_gan_pretrain", backbone),
+    )
+    add(
+        "csr_gan",
+        "joint",
+        super_resolution="csr_gan",
+        extractor="resnet50",
+        train=("super_resolution", "discriminator", "extractor"),
+        losses=against,
+        optimizer=learned_by,
+        init=from_stages("csr_gan_extractor", "csr_gan_extractor"),
+    )

@@ -14,7 +14,8 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config = base_config(dataset)
     config.run = ("released",)
     config.model.gate_dim = 16
-    config.model.last_stride = 1
-    config.loss.beta = 0.01
-    config.loss.resolution_width = config.data.image_size[1]  # the network's, whatever the data's
+    stage = config.stages.released
+    stage.last_stride = 1
+    stage.losses.resolution.weight = 0.01
+    stage.resolution_width = config.data.image_size[1]  # the network's, whatever the data's
     return config

@@ -16,7 +16,8 @@ maps twice as fine. Needs 16 identities in training.
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, base_config, stages_to
+from rireid_jax.components import DATASETS
+from rireid_jax.config import base_config, stages_to
 
 
 def get_config(dataset: str = "pedestrians") -> ConfigDict:
@@ -25,11 +26,13 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config.baseline = "strong"
     if not DATASETS[config.dataset].small:
         config.batch_size = 64
-        config.data.erase = 0.5
-    config.data.images_per_identity = 4
-    config.data.degrade = config.data.degrade_targets = 0.5
-    config.model.neck = "batch_norm"
-    config.model.last_stride = 1
-    config.loss.label_smoothing = 0.1
-    config.loss.triplet_weight = 1.0
+    for stage in (config.stages.strong, config.stages.strong_joint):
+        stage.neck = "batch_norm"
+        stage.last_stride = 1
+        stage.images_per_identity = 4
+        stage.losses.identity.smoothing = 0.1
+        stage.losses.triplet.weight = 1.0
+        stage.augmentation.erase = 0.0 if DATASETS[config.dataset].small else 0.5
+    for stage in (config.stages.ffsr, config.stages.strong, config.stages.strong_joint):
+        stage.augmentation.degrade = stage.augmentation.degrade_targets = 0.5
     return config

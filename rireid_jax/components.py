@@ -12,8 +12,9 @@ a new file in that package is all it takes. A component outside the package is r
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from rireid_jax.errors import UserError
@@ -64,6 +65,13 @@ IMAGE_SIZE = numbers(
     "(height, width), two positive multiples of 4",
     lambda n: type(n) is int and n > 0 and n % 4 == 0,
 )
+
+
+def increasing(values: Sequence[float]) -> bool:
+    """Whether every value is above the one before it."""
+    return all(a < b for a, b in pairwise(values))
+
+
 EPOCHS = Check(
     lambda value: all(type(n) is int and n >= 0 for n in value) and list(value) == sorted(value),
     "epochs in increasing order",
@@ -150,9 +158,63 @@ class Registry(Mapping[str, T]):
         if self._loaded:
             return
         self._loaded = True  # first: the modules may ask too
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-            importlib.import_module(module.name)
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+        except BaseException:
+            self._loaded = False
+            raise
+
+
+Fields = Mapping[
+    str, Any
+]  # a section of the config: by name a `Field`, a `Slot`, or the `Fields` of a section in it
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A section of the config that names a component and holds the options of all components of its kind.
+
+    Options of a component that is not named are idle, so that a command line can choose another component without
+    writing the section anew. Components that share an option declare it with the same `Field`.
+
+    Attributes:
+      registry: of the components; each has its options in `OPTIONS`.
+      default: name of a component.
+      own: fields that go with whichever component is named.
+    """
+
+    registry: Registry[Any]
+    default: str
+    own: Fields = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """All fields of the section."""
+        name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
+        return {"name": name, **self.own, **all_options(self.registry)}
+
+
+def in_registry(registry: Registry[Any], *others: str) -> Check:
+    """The name of a component, or one of some other words."""
+    return Check(
+        lambda value: value in (*others, *registry),
+        lambda: f"one of {', '.join(map(repr, (*others, *registry)))}",
+    )
+
+
+def all_options(registry: Registry[Any]) -> dict[str, Any]:
+    """The options of all components of a registry by name.
+
+    Raises:
+      ValueError: two components declare the same option differently.
+    """
+    options: dict[str, Any] = {}
+    for name, component in registry.items():
+        for option, declared in component.OPTIONS.items():
+            if options.setdefault(option, declared) != declared:
+                raise ValueError(f"{registry.kind} {name!r} declares {option!r} differently")
+    return options
 
 
 def _origin(component: Any) -> str:

@@ -72,10 +72,10 @@ def _run(config: ConfigDict) -> None:
     workdir = command_line.WORKDIR.value or f"runs/{Path(path).stem}-{title}"
     try:
         if command_line.MODE.value == "report":
-            from rireid_jax.paper.report import report
+            from rireid_jax.paper.report import make_report
 
             seeds = [int(seed) for seed in command_line.SEEDS.value] or [config.seed]
-            report(config, workdir, command_line.ROWS.value, seeds)
+            make_report(config, workdir, command_line.ROWS.value, seeds)
         else:
             run(config, workdir, command_line.MODE.value)
     except Stopped as stopped:

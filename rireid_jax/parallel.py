@@ -5,6 +5,7 @@ run the same per-device step and give the same numbers.
 """
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,13 +16,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rireid_jax.errors import UserError
 
 AXIS = "batch"
+logger = logging.getLogger(__name__)
 
 
 class Parallel:
     """All devices of all processes, or those of this process alone, as one axis.
 
     Attributes:
-      kind: "pmap" or "shard_map".
+      kind: "pmap" or "shard_map"; the latter where this version of JAX has no `pmap`.
       num_devices: on the axis.
       process_index: of this process among those that share the work.
       process_count: of those.
@@ -34,6 +36,11 @@ class Parallel:
           kind: "pmap" or "shard_map".
           alone: whether this process works without the others, which need not do the same then.
         """
+        if kind == "pmap" and not hasattr(jax, "pmap"):
+            logger.info(
+                "jax %s has no pmap: shard_map is taken, with the same results", jax.__version__
+            )
+            kind = "shard_map"
         self.kind = kind
         devices = jax.local_devices() if alone else jax.devices()
         self.num_devices = len(devices)
@@ -42,6 +49,9 @@ class Parallel:
         self._mesh = Mesh(np.array(devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        self._local = NamedSharding(
+            Mesh(np.array(jax.local_devices()), (AXIS,)), PartitionSpec(AXIS)
+        )
         self._compiler_options = _compiler_options()
 
     def check_batch_size(self, field: str, size: int) -> None:
@@ -129,10 +139,11 @@ class Parallel:
         """As `split`, in the form that `train_step` takes."""
         if self.kind == "pmap":
             local = jax.local_device_count()
-            return {
+            shaped = {
                 name: value.reshape(local, value.shape[0] // local, *value.shape[1:])
                 for name, value in batch.items()
             }
+            return jax.device_put(shaped, self._local)
         return self.split(batch)
 
 

@@ -21,12 +21,12 @@ MODULES.pop("__init__")  # the package's own, which names the API lazily
 FLOORS = (
     {"errors", "text_table"},
     {"components", "distributed", "parallel"},
-    {"config", "data", "weights"},
-    {"models"},
+    {"config", "data", "models"},
+    {"weights"},
     {"training", "evaluation"},
     {"runs", "doctor"},
-    {"paper"},
-    {"cli", "main"},
+    {"paper", "cli"},
+    {"main"},
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 

@@ -1,32 +1,19 @@
-"""Configuration: the table of data sets, the stages of training, and what makes a config valid.
+"""Configuration: the fields of a config, the stages of training, and what makes a config valid.
 
 `base_config(dataset)` holds every field that the project reads. A file in `configs/` chooses which stages to
 run; everything can be overridden on the command line.
 """
 
-from rireid_jax.config.base import base_config
-from rireid_jax.config.datasets import (
-    DATASETS,
-    KERNELS,
-    Dataset,
-    effective_recipe,
-    evaluation_protocol,
-    recipe_of,
-    recipe_title,
-)
-from rireid_jax.config.stages import final_stage, stages_to
-from rireid_jax.config.validation import validate
-
-__all__ = [
-    "DATASETS",
-    "KERNELS",
-    "Dataset",
-    "base_config",
-    "effective_recipe",
-    "evaluation_protocol",
-    "final_stage",
-    "recipe_of",
-    "recipe_title",
-    "stages_to",
-    "validate",
-]
+from rireid_jax.config.base import base_config as base_config
+from rireid_jax.config.datasets import dataset_names as dataset_names
+from rireid_jax.config.datasets import effective_recipe as effective_recipe
+from rireid_jax.config.datasets import evaluation_protocol as evaluation_protocol
+from rireid_jax.config.datasets import parse_dataset as parse_dataset
+from rireid_jax.config.datasets import recipe_of as recipe_of
+from rireid_jax.config.datasets import recipe_title as recipe_title
+from rireid_jax.config.stages import final_stage as final_stage
+from rireid_jax.config.stages import stage_config as stage_config
+from rireid_jax.config.stages import stages_to as stages_to
+from rireid_jax.config.trials import trial_configs as trial_configs
+from rireid_jax.config.validation import validate as validate
+from rireid_jax.config.validation import with_defaults as with_defaults

@@ -1,24 +1,17 @@
 """What makes a config valid."""
 
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any
 
 from ml_collections import ConfigDict
 
-from rireid_jax.config.base import base_config
-from rireid_jax.config.datasets import DATASETS, RECIPE_CHOICES
-from rireid_jax.config.stages import (
-    CONTENT_EXTRACTORS,
-    EXTRACTORS,
-    HEADS_OF_THEIR_OWN,
-    MASKS,
-    NECKS,
-    OPTIMIZERS,
-    SUPER_RESOLUTION,
-    stage_config,
-)
+from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION, Fields
+from rireid_jax.config.base import base_fields
+from rireid_jax.config.datasets import dataset_names
+from rireid_jax.config.fields import completed, structure_problems, value_problems
+from rireid_jax.config.stages import MODULES, stage_fields
 from rireid_jax.errors import UserError
+
+_FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # needs of loss terms
 
 
 def validate(config: ConfigDict) -> None:
@@ -28,267 +21,112 @@ def validate(config: ConfigDict) -> None:
       UserError: one line that names every wrong field, what it holds and what was expected.
     """
     # The values of fields that are not there, or are of another type, cannot be looked at.
-    problems = list(_structure_problems(config)) or list(_problems(config))
+    problems = list(_structure_problems(config))
+    if not problems:
+        fields = _fields(config)
+        problems = [
+            *value_problems(fields, config, "config"),
+            *_trial_problems(config),
+            *_run_problems(config),
+        ]
+        for name in config.stages:
+            problems += _stage_problems(config, name)
     if problems:
         raise UserError("; ".join(problems))
 
 
+def with_defaults(config: ConfigDict) -> ConfigDict:
+    """A copy of a config in which the fields that it lacks have their defaults: those that came after it."""
+    return completed(config, _fields(config))
+
+
+def _fields(config: ConfigDict) -> Fields:
+    """The fields of a config: those of its data set's recipe and of its own stages too."""
+    fields = base_fields()
+    stages = dict.fromkeys(config.get("stages", {}), stage_fields())
+    data = {
+        **fields["data"],
+        "recipe": DATASETS[config.dataset].recipe,
+    }
+    return {**fields, "data": data, "stages": stages}
+
+
 def _structure_problems(config: ConfigDict) -> Iterator[str]:
-    """Unknown and missing fields, and types other than those of `base_config`."""
-    if "dataset" not in config or config.dataset not in DATASETS:
+    if "dataset" not in config or config.dataset not in dataset_names():
         found = repr(config.get("dataset")) if "dataset" in config else "no such field"
-        yield f"config.dataset: found {found}, expected one of {', '.join(DATASETS)}"
+        yield f"config.dataset: found {found}, expected one of {', '.join(dataset_names())}"
         return
-    expected = base_config(config.dataset)
-    recipe = config.get("data", {}).get("recipe", expected.data.recipe)
-    if set(recipe) != set(expected.data.recipe):
+    expected = DATASETS[config.dataset].recipe
+    recipe = config.get("data", {}).get("recipe", expected)
+    if set(recipe) != set(expected):
         yield (
             f"config.dataset: found {config.dataset!r} with a recipe of {', '.join(recipe) or 'nothing'}, expected "
-            f"{', '.join(expected.data.recipe)}; choose the data set behind the config file, as in "
+            f"{', '.join(expected)}; choose the data set after the config file, as in "
             f"--config configs/joint.py:{config.dataset}"
         )
         return
-    template = stage_config(train=(), epochs=1, learning_rate=1.0, decay_epochs=())
-    expected.stages = ConfigDict(dict.fromkeys(config.get("stages", {}), template))
-    yield from _differences(config, expected, "config")
+    yield from structure_problems(_fields(config), config, "config")
 
 
-def _differences(found: ConfigDict, expected: ConfigDict, parent: str) -> Iterator[str]:
-    for name in sorted({*found, *expected}):
-        field = f"{parent}.{name}"
-        if name not in expected:
-            yield f"{field}: found an unknown field, expected one of {', '.join(expected)}"
-        elif name not in found:
-            yield f"{field}: found no such field, expected it as in base_config"
-        elif isinstance(expected[name], ConfigDict) and isinstance(found[name], ConfigDict):
-            yield from _differences(found[name], expected[name], field)
-        elif type(found[name]) is not type(expected[name]):
-            kind = type(expected[name]).__name__
-            if (type(found[name]), kind) != (int, "float"):
-                yield f"{field}: found {found[name]!r}, expected a value of type {kind}"
+def _trial_problems(config: ConfigDict) -> Iterator[str]:
+    spec, recipe = DATASETS[config.dataset], config.data.recipe
+    for name, expected in spec.problems(recipe.to_dict()):
+        yield f"config.data.recipe.{name}: found {recipe[name]!r}, expected {expected}"
+    trials = config.data.trials
+    if "trial" in recipe and not trials:
+        yield "config.data.trials: found (), expected some numbers of partitions of the identities, such as (0, 1)"
+    if "trial" not in recipe and trials:
+        yield f"config.data.trials: found {trials!r}, expected () for a data set with one partition"
 
 
-def _problems(config: ConfigDict) -> Iterator[str]:
-    def check(field: str, ok: Any, expected: str) -> Iterator[str]:
-        value: Any = config
-        for part in field.split("."):
-            value = value[part]
-        try:
-            good = ok(value)
-        except TypeError:
-            good = False
-        if not good:
-            yield f"config.{field}: found {value!r}, expected {expected}"
-
-    def one_of(field: str, choices: Any) -> Iterator[str]:
-        return check(field, lambda v: v in choices, f"one of {', '.join(map(repr, choices))}")
-
-    def positive(field: str) -> Iterator[str]:
-        return check(field, lambda v: v > 0, "a number above 0")
-
-    def at_least_zero(field: str) -> Iterator[str]:
-        return check(field, lambda v: v >= 0, "a number of at least 0")
-
-    def probability(field: str) -> Iterator[str]:
-        return check(field, lambda v: 0 <= v <= 1, "a number in [0, 1]")
-
-    def size(field: str) -> Iterator[str]:
-        return check(
-            field,
-            lambda v: len(v) == 2 and all(type(n) is int and n > 0 and n % 4 == 0 for n in v),
-            "(height, width), two positive multiples of 4",
+def _run_problems(config: ConfigDict) -> Iterator[str]:
+    run, stages = config.run, tuple(config.stages)
+    if not set(run) - {config.baseline} or set(run) - set(stages) or len(set(run)) < len(run):
+        yield (
+            f"config.run: found {run!r}, expected different names out of {', '.join(stages)}, not the baseline's alone"
         )
+    if config.baseline not in ("", *run):
+        yield f"config.baseline: found {config.baseline!r}, expected the name of a stage of config.run, or ''"
 
-    def increasing_epochs(field: str) -> Iterator[str]:
-        return check(
-            field,
-            lambda v: all(type(n) is int and n >= 0 for n in v) and list(v) == sorted(v),
-            "epochs in increasing order",
+
+def _stage_problems(config: ConfigDict, name: str) -> Iterator[str]:
+    stage, path = config.stages[name], f"config.stages.{name}"
+    sources = ("", *config.stages)
+    for module, source in stage.init.items():
+        if source not in sources:
+            expected = ", ".join(map(repr, sources))
+            yield f"{path}.init.{module}: found {source!r}, expected one of {expected}"
+    per_identity = stage.images_per_identity
+    if per_identity > 0 and config.batch_size % per_identity:
+        yield (
+            f"{path}.images_per_identity: found {per_identity}, expected 0 or a divisor of the batch size "
+            f"({config.batch_size})"
         )
-
-    yield from one_of("parallel", ("pmap", "shard_map"))
-    yield from one_of("dtype", ("float32", "bfloat16"))
-    for field in (
-        "batch_size",
-        "log_every",
-        "natural_images.count",
-        "natural_images.min_ratio",
-        "data.min_ratio",
-        "model.ffsr_width",
-        "model.generator_blocks",
-        "model.generator_width",
-        "model.discriminator_width",
-        "model.width",
-        "model.feature_dim",
-        "model.gate_dim",
-        "eval.batch_size",
-        "checkpoint.every_steps",
-        "checkpoint.keep",
-        "optim.adversarial_rate",
-    ):
-        yield from positive(field)
-    for field in (
-        "data.max_bad_images",
-        "data.workers",
-        "data.build_threads",
-        "loss.beta",
-        "loss.resolution_width",
-        "loss.adversarial_weight",
-        "loss.content_weight",
-        "loss.unique_weight",
-        "loss.triplet_weight",
-        "loss.triplet_margin",
-        "eval.every_epochs",
-        "seed",
-    ):
-        yield from at_least_zero(field)
-    for field in (
-        "data.flip",
-        "data.crop",
-        "data.degrade",
-        "data.degrade_targets",
-        "data.erase",
-        "data.min_ratio",
-        "natural_images.min_ratio",
-        "optim.decay_factor",
-    ):
-        yield from probability(field)
-    yield from size("data.image_size")
-    yield from size("natural_images.size")
-    yield from check("optim.momentum", lambda v: 0 <= v < 1, "a number in [0, 1)")
-    yield from check("loss.label_smoothing", lambda v: 0 <= v < 1, "a number in [0, 1)")
-    yield from check(
-        "data.images_per_identity",
-        lambda v: v == 0 or (v > 0 and config.batch_size % v == 0),
-        f"0 or a divisor of the batch size ({config.batch_size})",
-    )
-    yield from one_of("model.last_stride", (1, 2))
-    yield from one_of("model.neck", NECKS)
-    yield from check(
-        "model.stage_sizes",
-        lambda v: len(v) == 4 and all(type(n) is int and n > 0 for n in v),
-        "four positive block counts",
-    )
-    yield from check(
-        "loss.mask_sigma",
-        lambda v: len(v) == 2 and all(s > 0 for s in v),
-        "two positive fractions, of height and width",
-    )
-    yield from check(
-        "eval.bins",
-        lambda v: len(v) >= 2 and all(0 <= a < b for a, b in pairwise(v)),
-        "at least two increasing edges from 0 on",
-    )
-    yield from _recipe_problems(config, check)
-    stages = tuple(config.stages)
-    yield from check(
-        "run",
-        lambda v: set(v) - {config.baseline} and set(v) <= set(stages) and len(set(v)) == len(v),
-        f"different names out of {', '.join(stages)}, not the baseline's alone",
-    )
-    yield from check(
-        "baseline", lambda v: v in ("", *config.run), "the name of a stage of config.run, or ''"
-    )
-    for name in stages:
-        stage = f"stages.{name}"
-        if name in config.run and config.model.neck != "fc":
-            yield from check(
-                f"{stage}.extractor",
-                lambda v: v not in HEADS_OF_THEIR_OWN,
-                f"one with the neck {config.model.neck!r}, or config.model.neck 'fc'",
+    if stage.extractor in EXTRACTORS and stage.neck not in EXTRACTORS[stage.extractor].necks:
+        necks = ", ".join(EXTRACTORS[stage.extractor].necks)
+        yield f"{path}.neck: found {stage.neck!r}, expected {necks} for {stage.extractor}"
+    if stage.super_resolution in SUPER_RESOLUTION and name in config.run:
+        multiple = SUPER_RESOLUTION[stage.super_resolution].size_multiple
+        if any(n % multiple for n in config.data.image_size):
+            yield (
+                f"config.data.image_size: found {config.data.image_size!r}, expected two multiples of {multiple} for "
+                f"{stage.super_resolution} in the stage {name}"
             )
-        yield from one_of(f"{stage}.dataset", ("", "natural_images"))
-        yield from one_of(f"{stage}.super_resolution", SUPER_RESOLUTION)
-        yield from one_of(f"{stage}.extractor", EXTRACTORS)
-        yield from one_of(f"{stage}.mask", MASKS)
-        yield from one_of(f"{stage}.optimizer", OPTIMIZERS)
-        yield from one_of(f"{stage}.init.super_resolution", ("", *stages))
-        yield from one_of(f"{stage}.init.extractor", ("", *stages))
-        modules = [
-            module
-            for module, nothing in (("super_resolution", "bilinear"), ("extractor", "none"))
-            if config.stages[name][module] != nothing
-        ]
-        if config.stages[name].super_resolution == "csr_gan":
-            yield from _csr_gan_problems(config, name, check)
-            modules += ["discriminator"] * (config.stages[name].sr_weight > 0)
-        yield from check(
-            f"{stage}.train",
-            lambda v, modules=modules: len(v) > 0 and all(m in modules for m in v),
-            f"some of the modules that the stage has: {', '.join(modules) or 'none'}",
+    modules = [module for module, nothing in MODULES.items() if stage[module] != nothing]
+    terms = {term: LOSSES[term] for term, own in stage.losses.items() if own.weight > 0}
+    for term, kind in terms.items():
+        modules += kind.brings
+        if stage.extractor == "none" and _FROM_EXTRACTOR & set(kind.needs):
+            yield f"{path}.losses.{term}.weight: found {stage.losses[term].weight!r}, expected 0 without an extractor"
+        for field, expected in kind.problems(stage.losses[term], stage):
+            found = stage
+            for part in field.split("."):
+                found = found[part]
+            yield f"{path}.{field}: found {found!r}, expected {expected}"
+    if not stage.train or any(module not in modules for module in stage.train):
+        yield (
+            f"{path}.train: found {stage.train!r}, expected some of the modules that the stage has: "
+            f"{', '.join(modules) or 'none'}"
         )
-        yield from positive(f"{stage}.epochs")
-        yield from positive(f"{stage}.learning_rate")
-        yield from at_least_zero(f"{stage}.sr_weight")
-        yield from at_least_zero(f"{stage}.alpha")
-        yield from at_least_zero(f"{stage}.weight_decay")
-        yield from positive(f"{stage}.super_resolution_rate")
-        yield from at_least_zero(f"{stage}.warmup_epochs")
-        yield from increasing_epochs(f"{stage}.decay_epochs")
-
-
-def _csr_gan_problems(config: ConfigDict, name: str, check: Any) -> Iterator[str]:
-    spec = config.stages[name]
-    if name in config.run:
-        yield from check(
-            "data.image_size",
-            lambda v: all(n % 8 == 0 for n in v),
-            f"two multiples of 8, as the stage {name} halves it three times",
-        )
-    if "discriminator" in spec.train:
-        yield from check(
-            f"stages.{name}.extractor",
-            lambda v: v in CONTENT_EXTRACTORS,
-            f"one of {', '.join(CONTENT_EXTRACTORS)}, by whose maps generators are compared",
-        )
-        yield from check(
-            f"stages.{name}.train",
-            lambda v: "super_resolution" in v,
-            "the super-resolution that the discriminator learns against beside it",
-        )
-
-
-def _recipe_problems(config: ConfigDict, check: Any) -> Iterator[str]:
-    recipe = config.data.recipe
-    for name in recipe:
-        field = f"data.recipe.{name}"
-        if name in RECIPE_CHOICES:
-            choices = RECIPE_CHOICES[name]
-            expected = f"one of {', '.join(map(repr, choices))}"
-            yield from check(field, lambda v, choices=choices: v in choices, expected)
-        elif name in ("seed", "split", "jpeg_quality", "queries_per_identity"):
-            yield from check(field, lambda v: v >= 0, "a number of at least 0")
-        elif type(recipe[name]) is int:
-            yield from check(field, lambda v: v > 0, "a number above 0")
-    top = "max_width" if "max_width" in recipe else "width"
-    if "min_width" in recipe and top in recipe:
-        yield from check(
-            "data.recipe.min_width", lambda v: v < recipe[top], f"less than {top} ({recipe[top]})"
-        )
-    if "test_fraction" in recipe:
-        yield from check("data.recipe.test_fraction", lambda v: 0 < v < 1, "a number in (0, 1)")
-    if "ratios" in recipe:
-        yield from check(
-            "data.recipe.ratios",
-            lambda v: len(v) > 0 and all(type(n) is int and n > 0 for n in v),
-            "whole numbers n of at least 1, of the ratios 1/n",
-        )
-    if "jpeg_quality" in recipe:
-        yield from check("data.recipe.jpeg_quality", lambda v: v <= 100, "a number in [0, 100]")
-    if "low_camera" in recipe:
-        word = "identity" if "ratios" in recipe else "narrower"
-        yield from check(
-            "data.recipe.low_camera",
-            lambda v: v == word or v.isdecimal(),
-            f"the number of a camera, from 0 on, or {word!r}",
-        )
-    if "split" in recipe:
-        yield from check(
-            "data.splits",
-            lambda v: (
-                len(v) > 0 and len(set(v)) == len(v) and all(type(n) is int and n >= 0 for n in v)
-            ),
-            "different numbers of divisions of the identities, such as (0, 1)",
-        )
-    else:
-        yield from check("data.splits", lambda v: v == (), "() for a data set with one division")
+    if not terms:
+        yield f"{path}.losses: found no term with a weight above 0, expected one"

@@ -20,12 +20,12 @@ class Augmentation:
       flip: probability of a horizontal flip.
       crop: probability of enlarging by 1.125 and cropping back at a random place.
       degrade: probability of degrading an image that is its own high-resolution original: it is
-        down-sampled by a ratio uniform in ``[min_ratio, 1]``, and r by the same ratio.
+        down-sampled by a ratio uniform in `[min_ratio, 1]`, and r by the same ratio.
       degrade_targets: probability of replacing an image whose high-resolution original is stored beside it by
-        another low twin: the original is down-sampled to an r uniform in ``[min_ratio, 1]``, but
+        another low twin: the original is down-sampled to an r uniform in `[min_ratio, 1]`, but
         never enlarged.
-      min_ratio: the least ratio, and the least r of ``degrade_targets``.
-      kernel: of that down-sampling, one of ``config.KERNELS``.
+      min_ratio: the least ratio, and the least r of `degrade_targets`.
+      kernel: of that down-sampling, one of `degradation.KERNELS`.
       erase: probability of a rectangle in which the extractor sees nothing. Image, target and mask stay as they
         are; the batch says where it is.
     """
@@ -50,7 +50,7 @@ class View:
 
     Attributes:
       size: (height, width) of the result.
-      corner: (top, left) of the crop in the image enlarged by 1.125; ``None``: the whole image.
+      corner: (top, left) of the crop in the image enlarged by 1.125; `None`: the whole image.
       flip: mirror it.
     """
 
@@ -59,7 +59,7 @@ class View:
     flip: bool = False
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Resamples bilinearly to uint8 ``[H, W, 3]`` or, from a grey image, ``[H, W]``."""
+        """Resamples bilinearly to uint8 `[H, W, 3]` or, from a grey image, `[H, W]`."""
         height, width = self.size
         box = None
         if self.corner is not None:

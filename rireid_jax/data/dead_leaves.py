@@ -19,7 +19,7 @@ _LAYERS = 3.0  # mean number of leaves over a point: exp(-3) of the image is bar
 
 
 def dead_leaves(seed: int, index: int, size: tuple[int, int]) -> np.ndarray:
-    """Draws the dead-leaves image number ``index``; a pure function of its arguments.
+    """Draws the dead-leaves image number `index`; a pure function of its arguments.
 
     Args:
         seed: Seed of the whole set.
@@ -27,7 +27,7 @@ def dead_leaves(seed: int, index: int, size: tuple[int, int]) -> np.ndarray:
         size: Height and width in pixels.
 
     Returns:
-        The image, uint8 ``[H, W, 3]``.
+        The image, uint8 `[H, W, 3]`.
     """
     rng = keyed_rng(seed, "dead leaves", index)
     height, width = (_SUPERSAMPLING * side for side in size)
@@ -54,7 +54,7 @@ def _cover(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
         width: Width in pixels.
 
     Returns:
-        The number of the top leaf of each pixel, int32 ``[H, W]``, 0 for bare ground, and how many
+        The number of the top leaf of each pixel, int32 `[H, W]`, 0 for bare ground, and how many
         such numbers there are.
     """
     smallest = _MIN_RADIUS * _SUPERSAMPLING

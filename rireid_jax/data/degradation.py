@@ -14,14 +14,15 @@ _PILLOW: Mapping[str, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
+KERNELS = (*_PILLOW, "opencv_linear")  # OpenCV's linear kernel is not antialiased
 _ROUND: Mapping[str, Callable[[float], int]] = {"round": round, "floor": math.floor}
 _LINEAR_BITS = 11  # of OpenCV's interpolation weights
 
 
 def draw_width(seed: int, name: str, low: int, high: int) -> int:
-    """The width in pixels that an image is down-sampled to, uniform in ``[low, high)``.
+    """The width in pixels that an image is down-sampled to, uniform in `[low, high)`.
 
-    A function of ``(seed, name)``: any machine, in any order, draws the same widths. Section 5.1 of
+    A function of `(seed, name)`: any machine, in any order, draws the same widths. Section 5.1 of
     the paper asks for a random width per image and gives the range; that it is uniform is ours.
     """
     return int(keyed_rng(seed, "width", name).integers(low, high))
@@ -33,11 +34,11 @@ def downsample(image: Image.Image, width: int, kernel: str, rounding: str = "rou
     Args:
       image: the high-resolution image.
       width: of the result in pixels, at least 1 and at most the image's own.
-      kernel: one of ``config.KERNELS``.
+      kernel: one of `KERNELS`.
       rounding: of the height, "round" (half to even) or "floor".
 
     Returns:
-      An image of ``width`` columns and at least 1 row.
+      An image of `width` columns and at least 1 row.
 
     Raises:
       ValueError: the width is 0 or less, or more than the image's.

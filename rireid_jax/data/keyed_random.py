@@ -8,11 +8,11 @@ import numpy as np
 
 
 def keyed_rng(seed: int, *key: str | int) -> np.random.Generator:
-    """Returns a generator that is a function of ``(seed, key)`` and of nothing else.
+    """Returns a generator that is a function of `(seed, key)` and of nothing else.
 
     The seed and the key are hashed with BLAKE2b, so the numbers do not depend on the order of
-    calls, the number of workers, the machine, the Python version or ``PYTHONHASHSEED``. Parts of a
-    key are kept apart: ``("ab", "c")``, ``("a", "bc")`` and ``("abc",)`` are three keys, and the
+    calls, the number of workers, the machine, the Python version or `PYTHONHASHSEED`. Parts of a
+    key are kept apart: `("ab", "c")`, `("a", "bc")` and `("abc",)` are three keys, and the
     number 1 is not the text "1".
 
     Args:
@@ -33,7 +33,7 @@ def keyed_rng(seed: int, *key: str | int) -> np.random.Generator:
 
 
 def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
-    """Names in a random order that depends on nothing but ``(seed, purpose)`` and the names."""
+    """Names in a random order that depends on nothing but `(seed, purpose)` and the names."""
 
     def rank(name: str) -> tuple[bytes, str]:
         key = json.dumps([seed, purpose, name]).encode()

@@ -47,20 +47,20 @@ def train_batches(
 ) -> Generator[Batch, None, None]:
     """Endless training batches of this process.
 
-    Every epoch is a new permutation; batches run across its end. With ``images_per_identity`` there
-    are no epochs (``sampler.IdentityBatches``). Process p has the examples p,
-    p + P, p + 2P ... of a global batch. Close the generator (``contextlib.closing``) to end its
+    Every epoch is a new permutation; batches run across its end. With `images_per_identity` there
+    are no epochs (`sampler.IdentityBatches`). Process p has the examples p,
+    p + P, p + 2P ... of a global batch. Close the generator (`contextlib.closing`) to end its
     workers.
 
     Args:
-      source: records of the split ``train``.
+      source: records of the split `train`.
       image_size: (height, width) of the network's input.
-      batch_size: images a step over all processes; a multiple of ``process_count``.
+      batch_size: images a step over all processes; a multiple of `process_count`.
       seed: of order and augmentation.
       augmentation: what to do at random.
-      labels: from identity to label; ``None`` gives every example the label 0.
+      labels: from identity to label; `None` gives every example the label 0.
       images_per_identity: K of batches of P identities with K images each; 0: batches at random.
-      targets: ``False`` leaves stored targets and masks undecoded, but for those to be degraded, which halves
+      targets: `False` leaves stored targets and masks undecoded, but for those to be degraded, which halves
         the work where nothing is restored: batches look as if there were none.
       resolution_scale: what a record's r is multiplied by, for an r that is no fraction of the data
         set's greatest width; r stays at most 1.
@@ -72,14 +72,14 @@ def train_batches(
 
     Returns:
       A generator of dictionaries of arrays, b = batch_size / process_count:
-        image: uint8 ``[b, H, W, 3]``, the low resolution enlarged bilinearly.
-        native_width: int32 ``[b]``, pixels, of the low resolution before that.
-        target: uint8 ``[b, H, W, 3]``, the high resolution; 0 where there is none.
-        has_target: float32 ``[b]``, 1 where there is a target.
-        mask: uint8 ``[b, H, W]``, 255 on the person; 255 everywhere where no mask is stored.
-        label: int32 ``[b]``.
-        resolution: float32 ``[b]``, r.
-        erased: int32 ``[b, 4]``, (top, left, height, width) of a rectangle that the extractor is not
+        image: uint8 `[b, H, W, 3]`, the low resolution enlarged bilinearly.
+        native_width: int32 `[b]`, pixels, of the low resolution before that.
+        target: uint8 `[b, H, W, 3]`, the high resolution; 0 where there is none.
+        has_target: float32 `[b]`, 1 where there is a target.
+        mask: uint8 `[b, H, W]`, 255 on the person; 255 everywhere where no mask is stored.
+        label: int32 `[b]`.
+        resolution: float32 `[b]`, r.
+        erased: int32 `[b, 4]`, (top, left, height, width) of a rectangle that the extractor is not
           to see; there only if the augmentation erases.
 
     Raises:
@@ -115,15 +115,15 @@ def evaluation_batches(
     Args:
       source: records of any split.
       image_size: (height, width) of the network's input.
-      batch_size: images a step over all processes; a multiple of ``process_count``.
+      batch_size: images a step over all processes; a multiple of `process_count`.
       process_index: of this process; it has the records p, p + P, p + 2P ...
       process_count: processes that share the records.
 
     Returns:
-      A generator of what ``train_batches`` yields, ``label`` being 0, ``has_target`` being 0 too where
+      A generator of what `train_batches` yields, `label` being 0, `has_target` being 0 too where
       the image is its own original, which there is nothing to restore of, and
-        pid, camid, index: int32 ``[b]``; ``index`` is the record's position in the source.
-        valid: float32 ``[b]``, 0 for what fills up the last batch: zeros, with index -1.
+        pid, camid, index: int32 `[b]`; `index` is the record's position in the source.
+        valid: float32 `[b]`, 0 for what fills up the last batch: zeros, with index -1.
 
     Raises:
       UserError: the batch size is no multiple of the processes.
@@ -141,12 +141,12 @@ def load_image(
     """Brings any image to the network's size, by the same code as the batches.
 
     Args:
-      image: a path, a PIL image, or a uint8 array ``[H, W, 3]`` of any size.
+      image: a path, a PIL image, or a uint8 array `[H, W, 3]` of any size.
       image_size: (height, width) of the network's input.
       index: of the image among those that the user gave, for the error.
 
     Returns:
-      The image, uint8 ``[H, W, 3]``, and its width in pixels before.
+      The image, uint8 `[H, W, 3]`, and its width in pixels before.
 
     Raises:
       UserError: the file is missing or no image, the array has another shape or type.

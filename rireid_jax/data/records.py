@@ -18,6 +18,10 @@ from rireid_jax.errors import UserError
 _STORED_BLOCK = 65_535  # bytes, the most that a block can hold
 FORMAT_VERSION = 1  # of built data sets; raise it when the same recipe would give other bits
 
+# Fields of recipes that have got another name since data were first built. Hashes are over the old names, so that
+# what was built and published under them stays what it is.
+_HASHED_AS: Mapping[str, str] = {"trial": "split", "trial_source": "split_source"}
+
 # What people's images are in. Pillow knows many more: some start other programs to be read, some are
 # cut down to 8 bits a channel without a word.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
@@ -33,9 +37,9 @@ class Record:
     Attributes:
       image: the image as seen, encoded, at its native size: lossless PNG where we made it, the
         bytes of the original file where nothing was down-sampled.
-      target: the high-resolution original, encoded; the bytes of ``image`` where that is itself the
-        original; ``b""`` where there is none.
-      mask: the person's pixels as a grey PNG of the target's size, 255 inside, or ``b""``.
+      target: the high-resolution original, encoded; the bytes of `image` where that is itself the
+        original; `b""` where there is none.
+      mask: the person's pixels as a grey PNG of the target's size, 255 inside, or `b""`.
       pid: identity. In names as in Market-1501, 0 is a distractor.
       camid: camera.
       resolution: r = width / the data set's greatest width, in (0, 1]; float32 when read.
@@ -52,7 +56,7 @@ class Record:
 
 
 class ProtocolRow(NamedTuple):
-    """What the protocol hash covers of one record; ``size`` is the image's (width, height)."""
+    """What the protocol hash covers of one record; `size` is the image's (width, height)."""
 
     split: str
     name: str
@@ -69,7 +73,7 @@ class ProtocolHash:
     """
 
     def __init__(self, dataset: str, recipe: Mapping[str, Any]):
-        self._state = hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)]))
+        self._state = _recipe_state(dataset, recipe)
         self._last: ProtocolRow | None = None
 
     def add(self, row: ProtocolRow) -> None:
@@ -90,7 +94,12 @@ class ProtocolHash:
 
 def recipe_hash(dataset: str, recipe: Mapping[str, Any]) -> str:
     """Names the folder of a built data set: 8 hexadecimal digits over data set and recipe."""
-    return hashlib.sha256(_canonical([FORMAT_VERSION, dataset, dict(recipe)])).hexdigest()[:8]
+    return _recipe_state(dataset, recipe).hexdigest()[:8]
+
+
+def _recipe_state(dataset: str, recipe: Mapping[str, Any]) -> "hashlib._Hash":
+    fields = {_HASHED_AS.get(name, name): value for name, value in recipe.items()}
+    return hashlib.sha256(_canonical([FORMAT_VERSION, dataset, fields]))
 
 
 def _canonical(value: Any) -> bytes:
@@ -98,7 +107,7 @@ def _canonical(value: Any) -> bytes:
 
 
 def encode_png(image: Image.Image | np.ndarray) -> bytes:
-    """Encodes an RGB or grey image, uint8 ``[H, W, 3]`` or ``[H, W]``, without loss.
+    """Encodes an RGB or grey image, uint8 `[H, W, 3]` or `[H, W]`, without loss.
 
     Our own few lines, because the bytes should be the same everywhere, and Pillow's depend on the zlib
     that it was built with. Nothing is deflated: array_record compresses what it stores, and decoding
@@ -165,7 +174,7 @@ def decode_mask(data: bytes, name: str) -> Image.Image:
     """Decodes a mask to one grey channel of 8 bits.
 
     Raises:
-      UserError: as for ``decode_image``.
+      UserError: as for `decode_image`.
     """
     return _load(data, name).convert("L")
 

@@ -1,20 +1,12 @@
 """The images of a download in numbers: how many there are, by which cameras, how wide, and whether they decode."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from PIL import Image
 
-from rireid_jax.config import DATASETS
-from rireid_jax.data.build.benchmark import BenchmarkBuilder
-from rireid_jax.data.build.builder import RecordBuilder
-from rireid_jax.data.build.folder import FolderBuilder
-from rireid_jax.data.build.shards import Item
+from rireid_jax.data.dataset import Count, Dataset, Item, RawImage, Splits
 from rireid_jax.data.keyed_random import keyed_order
-from rireid_jax.data.raw.base import Origin, RawImage, image_width, read_bytes
-from rireid_jax.data.raw.market1501 import DISTRACTOR
 from rireid_jax.data.records import decode_image
 from rireid_jax.doctor.folders import counted, wrapped
 from rireid_jax.errors import UserError
@@ -22,110 +14,72 @@ from rireid_jax.text_table import aligned
 
 WIDTHS = 2_000  # images whose headers are read
 DECODED = 200  # images that are decoded
-_WITH_DISTRACTORS = ("vr_market1501", "mlr_market1501", "folder")
-_CAVIAR_IDENTITIES = 50  # before both cameras
 _MOST_CAMERAS = 20  # in a table
 _MOST_ERRORS = 10
 _BAR = 42  # columns of the longest
 _BINS = 12
 
-Splits = Mapping[str, Sequence[Item]]
-Known = tuple[int | None, int | None]  # numbers of images and identities, None where not known
 
+def numbers(dataset: Dataset, images: Sequence[RawImage], splits: Splits) -> list[str]:
+    """A table of images and identities, found and published, by role and by split of what is built.
 
-@dataclass(frozen=True)
-class Contents:
-    """What a reader found, before anything is made of it.
-
-    Attributes:
-      images: all of them; role is "" where the download is not divided.
-      read: the encoded image at an origin. Raises UserError.
-      width: the width in pixels of the image at an origin; 0 where it cannot be read.
-      size: (width, height) that all should have; None: any.
-      threads: that may read.
+    Args:
+      dataset: whose they are.
+      images: all raw images; empty where nothing is raw.
+      splits: what is built of them; empty if that is not known.
     """
-
-    images: Sequence[RawImage]
-    read: Callable[[Origin], bytes]
-    width: Callable[[Origin], int]
-    size: tuple[int, int] | None
-    threads: int
-
-
-def list_contents(builder: RecordBuilder) -> Contents:
-    """Lists the raw images of a data set.
-
-    Raises:
-      UserError: what the reader raises.
-    """
-    if isinstance(builder, BenchmarkBuilder):
-        raw = builder.raw
-        return Contents(builder.images, raw.read, raw.width, raw.size, builder.threads)
-    assert isinstance(builder, FolderBuilder)
-    images = [
-        RawImage(crop.name, crop.pid, crop.camid or 0, crop.path, crop.split or "")
-        for crop in builder.crops
-    ]
-    return Contents(images, _read_file, _width_of_file, None, builder.threads)
-
-
-def numbers(builder: RecordBuilder, contents: Contents | None, splits: Splits | None) -> list[str]:
-    """A table of images and identities, found and published, by role and by split of what is built."""
     rows = [["", "images", "published", "", "identities", "published", ""]]
 
-    def add(title: str, images: Sequence[RawImage] | Sequence[Item], known: Known) -> None:
+    def add(title: str, found: Sequence[RawImage] | Sequence[Item], known: Count) -> None:
         row = [title]
-        people = _identities(builder, images)
-        for found, published in zip((len(images), people), known, strict=True):
-            row += [f"{found:,}", *_compared(found, published)]
+        people = _identities(dataset, found)
+        for number, published in ((len(found), known.images), (people, known.identities)):
+            row += [f"{number:,}", *_compared(number, published)]
         rows.append(row)
 
-    if contents is not None:
-        published = builder.raw.published if isinstance(builder, BenchmarkBuilder) else {}
-        roles = published or dict.fromkeys(sorted({image.role for image in contents.images}))
-        for role in roles:
-            count = published.get(role)
-            images = [image for image in contents.images if not role or image.role == role]
-            add(role or "all", images, (count.images, count.identities) if count else (None, None))
+    if images:
+        published = dataset.published
+        for role in published or dict.fromkeys(sorted({image.role for image in images})):
+            of_role = [image for image in images if not role or image.role == role]
+            add(role or "all", of_role, published.get(role, Count(None)))
         rows[1][0] = f"{'on disk:':<11}{rows[1][0]}"
         for row in rows[2:]:
             row[0] = f"           {row[0]}"
-    known = _published_splits(builder)
+    known = dataset.published_splits()
     start = len(rows)
-    for split, items in (splits or {}).items():
-        add(split, items, known.get(split, (None, None)))
+    for split, items in splits.items():
+        add(split, items, known.get(split, Count(None)))
         rows[-1][0] = f"{'to build:' if len(rows) == start + 1 else '':<11}{split}"
     lines = aligned(_without_empty_columns(rows)).split("\n")
-    if builder.name in _WITH_DISTRACTORS and contents is not None:
-        number = sum(image.pid == DISTRACTOR for image in contents.images)
-        if number:
-            lines.append(
-                f"{counted(number, 'image')} of distractors (identity 0) in the gallery, not counted "
-                "as an identity"
-            )
+    nobody = sum(image.pid == dataset.distractor for image in images)
+    if nobody:
+        lines.append(
+            f"{counted(nobody, 'image')} of distractors (identity {dataset.distractor}) in the gallery, "
+            "not counted as an identity"
+        )
     return lines
 
 
 def cameras(
-    builder: RecordBuilder, contents: Contents, splits: Splits | None, widths: Mapping[str, int]
+    dataset: Dataset, images: Sequence[RawImage], splits: Splits, widths: Mapping[str, int]
 ) -> list[str]:
     """A table of the cameras: images, identities, how many images are low, and their widths.
 
     Args:
-      builder: of the data set.
-      contents: all images.
-      splits: what is built of them, if that is known.
+      dataset: whose they are.
+      images: all raw images.
+      splits: what is built of them; empty if that is not known.
       widths: in pixels, by name, of those that were looked at.
     """
     rows = [["camera", "images", "identities", "low images", "narrowest", "mean", "widest"]]
     by_camera: dict[int, list[RawImage]] = {}
-    for image in contents.images:
+    for image in images:
         by_camera.setdefault(image.camid, []).append(image)
-    items = [item for split in (splits or {}).values() for item in split]
+    items = [item for split in splits.values() for item in split]
     low = Counter(item.camid for item in items if item.ratio != 1)
-    for camera, images in sorted(by_camera.items()):
-        seen = [widths[image.name] for image in images if widths.get(image.name)]
-        row = [str(camera), f"{len(images):,}", f"{_identities(builder, images):,}"]
+    for camera, group in sorted(by_camera.items()):
+        seen = [widths[image.name] for image in group if widths.get(image.name)]
+        row = [str(camera), f"{len(group):,}", f"{_identities(dataset, group):,}"]
         row.append(f"{low[camera]:,}" if low else "")
         if seen:
             mean = sum(seen) / len(seen)
@@ -175,42 +129,40 @@ def histogram(groups: Mapping[str, Sequence[int]]) -> list[str]:
 
 
 def draw_sample(images: Iterable[RawImage], count: int) -> list[RawImage]:
-    """Up to ``count`` images, drawn by their names: the same on every machine."""
+    """Up to `count` images, drawn by their names: the same on every machine."""
     by_name = {image.name: image for image in images}
     return [by_name[name] for name in keyed_order(0, "doctor", by_name)[:count]]
 
 
-def measure_widths(contents: Contents, sample: Sequence[RawImage]) -> dict[str, int]:
+def measure_widths(dataset: Dataset, sample: Sequence[RawImage]) -> dict[str, int]:
     """Widths in pixels by name, 0 where an image has no readable header."""
-    with ThreadPoolExecutor(contents.threads) as pool:
-        widths = pool.map(contents.width, (image.origin for image in sample))
-        return {image.name: width for image, width in zip(sample, widths, strict=True)}
+    widths = dataset.in_threads(dataset.width, (image.origin for image in sample))
+    return {image.name: width for image, width in zip(sample, widths, strict=True)}
 
 
 def decode(
-    contents: Contents, sample: Sequence[RawImage]
+    dataset: Dataset, sample: Sequence[RawImage]
 ) -> tuple[list[UserError], list[tuple[str, tuple[int, int]]]]:
     """Decodes images.
 
     Returns:
-      What is wrong with those that cannot be decoded; names and (width, height) of those that have another
-      size than they should.
+      What is wrong with those that cannot be decoded, and names and (width, height) of those that have
+      another size than they should.
     """
 
     def attempt(image: RawImage) -> Image.Image | UserError:
         place = image.name if isinstance(image.origin, tuple) else str(image.origin)
         try:
-            return decode_image(contents.read(image.origin), place)
+            return decode_image(dataset.read(image.origin), place)
         except UserError as error:
             return error
 
     bad, odd = [], []
-    with ThreadPoolExecutor(contents.threads) as pool:
-        for image, result in zip(sample, pool.map(attempt, sample), strict=True):
-            if isinstance(result, UserError):
-                bad.append(result)
-            elif contents.size not in (None, result.size):
-                odd.append((image.name, result.size))
+    for image, result in zip(sample, dataset.in_threads(attempt, sample), strict=True):
+        if isinstance(result, UserError):
+            bad.append(result)
+        elif dataset.expected_size not in (None, result.size):
+            odd.append((image.name, result.size))
     return bad, odd
 
 
@@ -222,35 +174,9 @@ def listed(errors: Sequence[UserError]) -> list[str]:
     return lines
 
 
-def _identities(builder: RecordBuilder, images: Iterable[RawImage | Item]) -> int:
+def _identities(dataset: Dataset, images: Iterable[RawImage | Item]) -> int:
     """How many people there are in images."""
-    nobody = {DISTRACTOR} if builder.name in _WITH_DISTRACTORS else set()
-    return len({image.pid for image in images} - nobody)
-
-
-def _published_splits(builder: RecordBuilder) -> dict[str, Known]:
-    """Numbers of images and identities in the splits of the full benchmark, where they are known."""
-    if not isinstance(builder, BenchmarkBuilder):
-        return {}
-    recipe, published = builder.recipe, builder.raw_class.published
-    if "split_source" not in recipe:
-        assert isinstance(published, Mapping)
-        known: dict[str, Known] = {}
-        known |= {role: (count.images, count.identities) for role, count in published.items()}
-        if recipe.get("val_in_training") and "val" in published:
-            images = published["train"].images + published["val"].images
-            known["train"] = (images, published["train"].identities)
-        if recipe.get("queries", "folders") != "folders":
-            del known["query"], known["gallery"]
-        return known
-    source, train = recipe["split_source"], recipe["train_identities"]
-    if source == "official":
-        train = DATASETS[builder.name].recipe["train_identities"]
-    elif source != "random":
-        return {}
-    totals = {"caviar": _CAVIAR_IDENTITIES, "mlr_viper": 632, "mlr_cuhk03": 1_467}
-    test = totals[builder.name] - train
-    return {"train": (None, train), "query": (None, test), "gallery": (None, test)}
+    return len({image.pid for image in images} - {dataset.distractor})
 
 
 def _compared(found: int, published: int | None) -> tuple[str, str]:
@@ -264,13 +190,3 @@ def _compared(found: int, published: int | None) -> tuple[str, str]:
 def _without_empty_columns(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     kept = [n for n in range(len(rows[0])) if n == 0 or any(row[n] for row in rows[1:])]
     return [[row[n] for n in kept] for row in rows]
-
-
-def _read_file(origin: Origin) -> bytes:
-    assert not isinstance(origin, tuple)
-    return read_bytes(origin)
-
-
-def _width_of_file(origin: Origin) -> int:
-    assert not isinstance(origin, tuple)
-    return image_width(origin)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rireid_jax.data.raw.base import IMAGE_SUFFIXES
+from rireid_jax.data.files import IMAGE_SUFFIXES
 
 WIDTH = 100  # columns of a terminal that text is made for
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar", ".7z")
@@ -109,7 +109,7 @@ def shortened(text: str, width: int = WIDTH - len(_INDENT)) -> str:
 
 
 def wrapped(text: str, start: str = "") -> list[str]:
-    """Lines of prose, the first after ``start``; paths and flags are not broken."""
+    """Lines of prose, the first after `start`; paths and flags are not broken."""
     return textwrap.wrap(
         text,
         WIDTH - len(_INDENT),
@@ -121,7 +121,7 @@ def wrapped(text: str, start: str = "") -> list[str]:
 
 
 def counted(number: int, thing: str) -> str:
-    """``1 image``, ``2,000 images``."""
+    """`1 image`, `2,000 images`."""
     return f"{number:,} {thing}{'s' * (number != 1)}"
 
 

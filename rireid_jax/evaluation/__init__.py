@@ -1,5 +1,5 @@
 """Scores features: ranking, protocols, and the quality of restored images."""
 
-from rireid_jax.evaluation.protocols import rank
+from rireid_jax.evaluation.scoring import rank
 
 __all__ = ["rank"]

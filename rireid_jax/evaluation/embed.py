@@ -1,6 +1,6 @@
-"""Runs a network over a split: features, gates and the quality of restoration, one row an image."""
+"""Runs a network over images: the one engine behind evaluation and the `Extractor`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,59 @@ from ml_collections import ConfigDict
 
 from rireid_jax.data.loader import evaluation_batches
 from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
-from rireid_jax.models.network import Network, create_network, infer
+from rireid_jax.models.network import Network, Outputs, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.parallel import Parallel
 
-Predict = Callable[[Any, Any], dict[str, jax.Array]]
+DeviceBatch = Mapping[str, jax.Array]
+# From the network's outputs, its normalised images and the batch to named arrays, one row an image.
+MakeRows = Callable[[Outputs, jax.Array, DeviceBatch], dict[str, Any]]
+
+
+class Engine:
+    """A network on all devices, compiled once for each size of batch."""
+
+    def __init__(self, network: Network, parallel: Parallel, make_rows: MakeRows):
+        """Compiles nothing yet.
+
+        Args:
+          network: without a mapped axis.
+          parallel: the devices.
+          make_rows: what to keep of a batch.
+        """
+
+        def predict(variables: Any, batch: DeviceBatch) -> dict[str, Any]:
+            image = normalise(batch["image"])
+            outputs = infer(network, variables, image, batch["native_width"])
+            return {"valid": batch["valid"], **make_rows(outputs, image, batch)}
+
+        self._parallel = parallel
+        self._predict = parallel.evaluation_step(predict)
+
+    def run(
+        self,
+        variables: Any,
+        batches: Iterable[Mapping[str, np.ndarray]],
+        only: str = "",
+    ) -> dict[str, np.ndarray]:
+        """The rows of all images of all processes, batch after batch.
+
+        Args:
+          variables: as `Parallel.replicate` places them.
+          batches: this process's parts of one or more batches, with "image" uint8 [b, H, W, 3],
+            "native_width" int32 [b], and "valid" float32 [b], 0 for what only fills up the batch.
+          only: the one array to fetch from the devices; "": all.
+        """
+        columns: dict[str, list[np.ndarray]] = {}
+        for batch in batches:
+            rows = self._predict(variables, self._parallel.split(batch))
+            if only:
+                rows = {name: rows[name] for name in (only, "valid")}
+            rows = jax.device_get(rows)
+            valid = rows.pop("valid") > 0
+            for name, values in rows.items():
+                columns.setdefault(name, []).append(values[valid])
+        return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 
 @dataclass(frozen=True)
@@ -29,8 +77,9 @@ class Embedding:
       pids: identities.
       camids: cameras.
       resolutions: r in (0, 1].
-      restoration: per image, PSNR in dB and SSIM of the restored image and of the bilinear one ("_bilinear"),
-        over the image and over the mask ("_foreground"); nan where the image has no target or no mask.
+      restoration: per image, PSNR in dB and SSIM of the restored image and of the bilinear one
+        ("_bilinear"), over the image and over the mask ("_foreground"); nan where the image has no
+        target or no mask.
     """
 
     features: Float[np.ndarray, "N D"]
@@ -48,7 +97,7 @@ class Embedder:
         parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
         self._config, self._parallel = config, parallel
         network = create_network(config, stage, num_classes)
-        self._predict = parallel.evaluation_step(lambda v, b: _predict(network, v, b))
+        self._engine = Engine(network, parallel, _embedding_rows)
 
     def __call__(self, variables: Any, source: Any) -> Embedding:
         """Embeds every image of a split.
@@ -57,8 +106,6 @@ class Embedder:
           variables: {"params": ..., "batch_stats": ...} of the stage.
           source: a split of a built data set.
         """
-        variables = self._parallel.replicate(variables)
-        rows: dict[str, list[np.ndarray]] = {}
         batches = evaluation_batches(
             source,
             image_size=tuple(self._config.data.image_size),
@@ -66,12 +113,7 @@ class Embedder:
             process_index=self._parallel.process_index,
             process_count=self._parallel.process_count,
         )
-        for batch in batches:
-            outputs = jax.device_get(self._predict(variables, self._parallel.split(batch)))
-            valid = outputs.pop("valid") > 0
-            for name, values in outputs.items():
-                rows.setdefault(name, []).append(values[valid])
-        columns = {name: np.concatenate(parts) for name, parts in rows.items()}
+        columns = self._engine.run(self._parallel.replicate(variables), batches)
         # Several processes read interleaved images; the index puts them back in order.
         order = np.argsort(columns.pop("index"), kind="stable")
         columns = {name: values[order] for name, values in columns.items()}
@@ -80,9 +122,7 @@ class Embedder:
         return Embedding(**own, **labels, restoration=columns)
 
 
-def _predict(network: Network, variables: Any, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
-    image = normalise(batch["image"])
-    outputs = infer(network, variables, image, batch["native_width"])
+def _embedding_rows(outputs: Outputs, image: jax.Array, batch: DeviceBatch) -> dict[str, Any]:
     size = image.shape[0]
     empty = jnp.zeros((size, 0), jnp.float32)
     return {
@@ -91,20 +131,17 @@ def _predict(network: Network, variables: Any, batch: Mapping[str, jax.Array]) -
         "pids": batch["pid"],
         "camids": batch["camid"],
         "resolutions": batch["resolution"],
-        "valid": batch["valid"],
         "index": batch["index"],
         **_restoration(outputs.restored, image, batch),
     }
 
 
-def _restoration(
-    restored: jax.Array, image: jax.Array, batch: Mapping[str, jax.Array]
-) -> dict[str, jax.Array]:
+def _restoration(restored: jax.Array, image: jax.Array, batch: DeviceBatch) -> dict[str, jax.Array]:
     target = batch["target"].astype(jnp.float32) / 255
     mask = batch["mask"].astype(jnp.float32) / 255
     whole = jnp.ones_like(mask)
     has_target = batch["has_target"] > 0
-    # Where no mask is stored it covers the whole image, and there is no foreground to speak of.
+    # Where no mask is stored, it is read as covering the whole image: there is no foreground then.
     has_mask = has_target & (mask.min((1, 2)) < 1)
     measured = {}
     for suffix, candidate in (("", denormalise(restored)), ("_bilinear", denormalise(image))):

@@ -8,9 +8,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.evaluation.embed import Embedder, Embedding
-from rireid_jax.evaluation.protocols import by_resolution, rank_queries, summarize
+from rireid_jax.evaluation.scoring import by_resolution, rank_queries, summarize
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
@@ -69,7 +70,7 @@ def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str
         **scoring,
     )
     bins = by_resolution(ranking, query.resolutions, config.eval.bins)
-    deviation = scoring["protocol"] != "market"
+    deviation = PROTOCOLS[scoring["protocol"]].draws
     return metrics | summarize(ranking, deviation) | {"by_resolution": bins}
 
 

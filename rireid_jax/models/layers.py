@@ -1,8 +1,6 @@
 """Convolutions, batch normalisation and pooling that compute what PyTorch's do.
 
-Every padding is explicit. Where a convolution is a matrix product in disguise (1x1, and kernel equal to
-stride), it is written as one: XLA's CPU gradient of such convolutions is up to four times slower, and on GPU
-and TPU the two are the same. What else is done for CPU's sake is measured in benchmarks/notes.md.
+Every padding is explicit. How convolutions are computed is in `models.convolutions`.
 """
 
 import functools
@@ -15,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
+
+from rireid_jax.models.convolutions import convolve, output_size, pixelwise
 
 Initializer = Callable[..., jax.Array]
 
@@ -77,11 +77,6 @@ def accurate(dtype: DTypeLike) -> DTypeLike:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-# Output pixels up to which a general convolution is a product over patches: XLA's CPU convolutions are
-# 3 to 30 times slower on such small maps, which only narrow settings have.
-_FEW = 16
-
-
 class Conv(nn.Module):
     """`torch.nn.Conv2d(in, features, kernel, stride, padding)`; the kernel is stored as [kH, kW, in, out]."""
 
@@ -100,94 +95,11 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape, accurate(self.dtype))
         kernel = jnp.asarray(kernel, self.dtype)
         x = jnp.asarray(x, self.dtype)
-        if k == 1 and self.padding == 0:
-            y = _pixelwise(x[:, ::s, ::s], kernel[0, 0])
-        elif k == s and self.padding == 0:
-            b, h, w, c = x.shape
-            x = x[:, : h // k * k, : w // k * k].reshape(b, h // k, k, w // k, k, c)
-            x = x.swapaxes(2, 3).reshape(b, h // k, w // k, k * k * c)
-            y = _pixelwise(x, kernel.reshape(k * k * c, -1))
-        elif _out(x.shape[1], k, s, self.padding) * _out(x.shape[2], k, s, self.padding) <= _FEW:
-            y = _conv_by_patches(x, kernel, s, self.padding)
-        else:
-            thins_out = self.features < x.shape[-1] and s == 1 and 2 * self.padding == k - 1
-            convolve = _thinning_conv if thins_out else _conv
-            y = convolve(x, kernel, s, self.padding)
+        y = convolve(x, kernel, s, self.padding)
         if self.use_bias:
             bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
             y = y + bias.astype(self.dtype)
         return y
-
-
-def _out(size: int, kernel: int, stride: int, padding: int) -> int:
-    return (size + 2 * padding - kernel) // stride + 1
-
-
-def _pixelwise(x: Float[Array, "B H W C"], matrix: Float[Array, "C D"]) -> Float[Array, "B H W D"]:
-    """Every pixel times a matrix.
-
-    As a product of two matrices, not of tensors, whose gradient transposes all activations on CPU.
-    """
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
-
-
-def _conv(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
-) -> Float[Array, "B h w D"]:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=(stride, stride),
-        padding=((padding, padding),) * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _thinning_conv(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
-) -> Float[Array, "B H W D"]:
-    """`_conv` from many channels to few, of stride 1 and as large as its input.
-
-    XLA makes patches of x for the gradient by the kernel. Here they are made of the output's gradient, which has fewer
-    channels: it slides over x, and what comes out is turned round.
-    """
-    return _conv(x, kernel, stride, padding)
-
-
-def _thinning_forward(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: int
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _conv(x, kernel, stride, padding), (x, kernel)
-
-
-def _thinning_backward(
-    stride: int, padding: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    x, kernel = saved
-    (for_x,) = jax.vjp(lambda x: _conv(x, kernel, stride, padding), x)[1](gradient)
-    turned = jnp.zeros_like(kernel.swapaxes(2, 3))
-    (for_turned,) = jax.vjp(lambda k: _conv(gradient, k, stride, padding), turned)[1](x)
-    return for_x, for_turned[::-1, ::-1].swapaxes(2, 3)
-
-
-_thinning_conv.defvjp(_thinning_forward, _thinning_backward)
-
-
-def _conv_by_patches(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
-) -> Float[Array, "B h w D"]:
-    """A convolution as one matrix product over all patches."""
-    k, s = kernel.shape[0], stride
-    h, w = (_out(size, k, s, padding) for size in x.shape[1:3])
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    patches = [
-        x[:, i : i + s * (h - 1) + 1 : s, j : j + s * (w - 1) + 1 : s]
-        for i in range(k)
-        for j in range(k)
-    ]
-    columns = jnp.concatenate(patches, axis=-1)
-    return _pixelwise(columns, kernel.reshape(-1, kernel.shape[-1]))
 
 
 class UpConv(nn.Module):
@@ -208,7 +120,7 @@ class UpConv(nn.Module):
         bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
         b, h, w, _ = x.shape
         kernel = jnp.asarray(kernel, self.dtype).transpose(2, 0, 1, 3)  # to [in, kH, kW, out]
-        y = _pixelwise(jnp.asarray(x, self.dtype), kernel.reshape(kernel.shape[0], -1))
+        y = pixelwise(jnp.asarray(x, self.dtype), kernel.reshape(kernel.shape[0], -1))
         y = y.reshape(b, h, w, k, k, self.features)
         y = y.swapaxes(2, 3).reshape(b, h * k, w * k, self.features)
         return y + bias.astype(self.dtype)
@@ -282,7 +194,7 @@ def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
     As maxima of three columns, then of three rows: the gradient of such maxima is many times faster on CPU than that
     of a window reduction. Equal maxima share the gradient; after a ReLU only zeros, which pass none, are equal.
     """
-    h, w = (_out(size, 3, 2, 1) for size in x.shape[1:3])
+    h, w = (output_size(size, 3, 2, 1) for size in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
     x = functools.reduce(jnp.maximum, [x[:, :, j : j + 2 * w - 1 : 2] for j in range(3)])
     return functools.reduce(jnp.maximum, [x[:, i : i + 2 * h - 1 : 2] for i in range(3)])

@@ -1,22 +1,34 @@
 """The whole network of a stage: super-resolution, then feature extraction (Eq. 3)."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
+from rireid_jax.components import EXTRACTORS, LOSSES, SUPER_RESOLUTION
 from rireid_jax.models.complexity import image_like
-from rireid_jax.models.csr_gan import CSRGAN, FACTORS, Discriminators, shrink
-from rireid_jax.models.densenet import DenseNet, dense_block_sizes
-from rireid_jax.models.ffsr import FFSR, ReleasedFFSR
-from rireid_jax.models.resnet import ResNet
-from rireid_jax.models.rife import RIFE, duplicate_streams
-from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
-from rireid_jax.models.two_resnet import TwoResNet
+from rireid_jax.models.interfaces import Context, Extractor, SuperResolution
+from rireid_jax.models.torch_names import Tensor
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A network that a loss term brings, such as a discriminator; it learns and has no part in inference.
+
+    Attributes:
+      make: makes the module, given the name under which its variables lie.
+      inputs: what it is called with to draw its parameters, given normalised images of the network's size.
+    """
+
+    make: Callable[[str], nn.Module]
+    inputs: Callable[[Float[Array, "B H W 3"]], Any]
 
 
 @struct.dataclass
@@ -42,13 +54,14 @@ class Network(nn.Module):
     Attributes:
       super_resolution: module from images to images; None leaves the bilinear image as it is.
       extractor: module from images to (feature, logits, gates); None only restores.
-      discriminator: what `super_resolution` learns against; it has parameters here and no part in `__call__`.
+      auxiliary: by name, what loss terms bring; their variables are drawn with the network's.
     """
 
-    super_resolution: nn.Module | None
-    extractor: nn.Module | None
-    discriminator: nn.Module | None = None
+    super_resolution: SuperResolution | None
+    extractor: Extractor | None
+    auxiliary: Mapping[str, Auxiliary] = field(default_factory=dict)
 
+    @nn.compact
     def __call__(
         self,
         image: Float[Array, "B H W 3"],
@@ -61,15 +74,17 @@ class Network(nn.Module):
         Args:
           image: normalised images of the network's size.
           train: the modules that learn; their batch norms use the batch's statistics.
-          erased: pixels that the extractor sees the mean colour in, as an augmentation. They are those of the
-            restored image: super-resolution is to restore what is there, not to guess what is hidden.
-          native_width: of the images before they were enlarged, in pixels, for what adapts to it.
+          erased: pixels that are replaced by the mean colour before the extractor sees them, an augmentation. They
+            are those of the restored image: super-resolution is to restore what is there, not to guess what is hidden.
+          native_width: width of the images before they were enlarged, in pixels, for a super-resolution network that
+            adapts to it.
         """
-        if self.discriminator is not None and self.is_initializing():
-            self.discriminator([shrink(image, factor // 2) for factor in FACTORS])
+        if self.is_initializing():
+            for name, part in self.auxiliary.items():
+                part.make(name)(part.inputs(image))
         if self.super_resolution is None:
             restored = image
-        elif isinstance(self.super_resolution, CSRGAN):
+        elif self.super_resolution.adapts_to_width:
             restored = self.super_resolution(image, native_width)
         else:
             restored = self.super_resolution(image)
@@ -78,6 +93,19 @@ class Network(nn.Module):
         seen = restored if erased is None else jnp.where(erased[..., None], 0, restored)
         feature, logits, gates = self.extractor(seen, "extractor" in train)
         return Outputs(restored, feature, logits, gates)
+
+    @nn.nowrap
+    def modules(self) -> dict[str, SuperResolution | Extractor]:
+        """The modules that inference needs, by the names under which their variables lie."""
+        parts = {"super_resolution": self.super_resolution, "extractor": self.extractor}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """All weights that inference needs, under their names in PyTorch. Raises UserError where a module has none."""
+        return [
+            row.inside(name) for name, part in self.modules().items() for row in part.torch_names()
+        ]
 
 
 def infer(
@@ -103,49 +131,24 @@ def create_network(
       num_classes: identities of the training set.
       axis_name: mapped axis over which batch norm is synchronised; None on a single device.
     """
-    model, spec = config.model, config.stages[stage]
-    dtype = jnp.dtype(config.dtype)
-    stage_sizes = tuple(model.stage_sizes)
-    common = dict(
-        num_classes=num_classes,
-        feature_dim=model.feature_dim,
-        last_stride=model.last_stride,
-        width=model.width,
-        dtype=dtype,
-        axis_name=axis_name,
-    )
-    backbone = dict(stage_sizes=stage_sizes, **common)
-    gated = dict(gate_dim=model.gate_dim, **backbone)
-    restorer = dict(width=model.ffsr_width, dtype=dtype)
-    super_resolution = {
-        "bilinear": lambda: None,
-        "ffsr": lambda: FFSR(**restorer),
-        "ffsr_released": lambda: ReleasedFFSR(**restorer),
-        "srcnn": lambda: SRCNN(**restorer),
-        "srcnn_luminance": lambda: LuminanceSRCNN(**restorer),
-        "vdsr": lambda: VDSR(**restorer),
-        "csr_gan": lambda: CSRGAN(model.generator_blocks, model.generator_width, dtype, axis_name),
-    }[spec.super_resolution]()
-    extractor = {
-        "none": lambda: None,
-        "resnet50": lambda: ResNet(neck=model.neck, **backbone),
-        "se_resnet50": lambda: ResNet(neck=model.neck, squeeze_excitation=True, **backbone),
-        "densenet121": lambda: DenseNet(block_sizes=dense_block_sizes(stage_sizes), **common),
-        "two_resnet50": lambda: TwoResNet(**backbone),
-        "two_resnet50_weighted": lambda: TwoResNet(weighted=True, **gated),
-        "rife": lambda: RIFE(neck=model.neck, **gated),
-        "rife_released": lambda: RIFE(neck="batch_norm", dual_stem=True, **gated),
-    }[spec.extractor]()
-    discriminator = None
-    if "discriminator" in spec.train:
-        discriminator = Discriminators(model.discriminator_width, dtype, axis_name)
-    return Network(super_resolution, extractor, discriminator)
+    spec = config.stages[stage]
+    context = Context.of(config, stage, num_classes, axis_name)
+    super_resolution = extractor = None
+    if spec.super_resolution != "bilinear":
+        super_resolution = SUPER_RESOLUTION[spec.super_resolution].create(context)
+    if spec.extractor != "none":
+        extractor = EXTRACTORS[spec.extractor].create(context)
+    auxiliary: dict[str, Auxiliary] = {}
+    for term, options in spec.losses.items():
+        if options.weight:
+            auxiliary |= LOSSES[term].auxiliary(options, context)
+    return Network(super_resolution, extractor, auxiliary)
 
 
 def variable_shapes(network: nn.Module, image_size: tuple[int, int]) -> dict[str, Any]:
     """Variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s.
 
-    Only those of discriminators depend on the size of the images, (height, width).
+    Only those of auxiliary networks may depend on the size of the images, (height, width).
     """
     shapes = jax.eval_shape(network.init, jax.random.key(0), image_like(*image_size))
     return {"params": {}, "batch_stats": {}, **shapes}
@@ -154,8 +157,8 @@ def variable_shapes(network: nn.Module, image_size: tuple[int, int]) -> dict[str
 def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict:
     """Random variables {"params": {module: ...}, "batch_stats": {module: ...}}, a function of `seed`.
 
-    A module's parameters depend on its own name and the seed alone, not on what stands beside it, so that
-    two systems with the same extractor start from the same extractor.
+    A module's parameters depend on its own name and the seed alone, not on the other modules, so that two systems with
+    the same extractor start from the same extractor.
     """
     drawn: dict[str, Any] = {}
 
@@ -167,6 +170,14 @@ def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict
 
     jax.eval_shape(draw, image_like(*image_size))
     variables: dict[str, Any] = {kind: drawn.get(kind, {}) for kind in ("params", "batch_stats")}
-    if "extractor" in variables["params"]:
-        variables["params"]["extractor"] = duplicate_streams(variables["params"]["extractor"])
+    if network.extractor is not None:
+        params = variables["params"]
+        params["extractor"] = network.extractor.first_parameters(params["extractor"])
     return variables
+
+
+def zero_variables(network: Network) -> dict[str, Any]:
+    """Variables of a network's shapes, to load weights into; they take no memory. Auxiliary networks have none."""
+    shapes = variable_shapes(Network(network.super_resolution, network.extractor), (32, 32))
+    # Broadcast: every array is replaced, or known to have no elements.
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)

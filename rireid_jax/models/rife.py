@@ -1,7 +1,7 @@
 """RIFE: the Resolution-Invariant Feature Extractor (section 4.2)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,8 +9,26 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from rireid_jax.components import EXTRACTORS, POSITIVE, Field
+from rireid_jax.models.interfaces import Context, Extractor, Tree, adopt_parts, merge
 from rireid_jax.models.layers import Dense, accurate, global_average_pool
-from rireid_jax.models.resnet import Head, resnet_parts
+from rireid_jax.models.resnet50 import (
+    BODY_OPTIONS,
+    Head,
+    body,
+    body_names,
+    head_names,
+    resnet_part_names,
+    resnet_parts,
+    stage_names,
+    stem_names,
+)
+from rireid_jax.models.torch_names import Place, Tensor, layer
+
+STREAMS = ("low", "high")
+GATE_OPTION: Mapping[str, Field] = {
+    "gate_dim": Field(64, "hidden width of a gate; paper section 5.2", POSITIVE)
+}
 
 
 def fuse(
@@ -71,63 +89,23 @@ class DualStreamBlock(nn.Module):
         return fuse(low, high, gates), gates
 
 
-def duplicate_streams(params: dict[str, Any]) -> dict[str, Any]:
-    """Makes the streams of every dual-stream block alike, as section 5.2 makes them: by duplication.
-
-    What their weights make of different resolutions is what tells them apart later.
-    """
-    return {
-        name: {**block, "high": jax.tree.map(jnp.copy, block["low"])} if "high" in block else block
-        for name, block in params.items()
-    }
+def gate_names(name: str, block: str, stream: str) -> Iterator[Tensor]:
+    """Names of a stream's `Gate` in a block or head."""
+    for fc in ("fc1", "fc2"):
+        yield from layer("fc", f"{name}.{fc}", (block, f"gate_{stream}", fc))
 
 
-def adopt(own: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What an extractor takes over from another one: every part that both have, and a plain one for both streams.
-
-    An array without a counterpart stays as it is, such as those of squeeze-and-excitation beside a plain ResNet. A
-    head is taken over whole or not at all: a classifier means nothing to other features.
-
-    Args:
-      own: parameters or running statistics of an extractor.
-      given: the same kind, of an extractor of any kind.
-    """
-    adopted = {}
-    for name, value in own.items():
-        plain = name.replace("dsb", "stage")
-        if name == "head":
-            shapes = [jax.tree.map(jnp.shape, head) for head in (value, given.get("head"))]
-            adopted[name] = given[name] if shapes[0] == shapes[1] else value
-        elif name in given:
-            adopted[name] = _merge(value, given[name])
-        elif plain in given:
-            streams = {stream: _merge(value[stream], given[plain]) for stream in ("low", "high")}
-            adopted[name] = {**value, **streams}
-        elif name in ("low", "high"):  # of two networks, each takes all that a single one has
-            adopted[name] = _merge(value, given)
-        else:
-            adopted[name] = value
-    return adopted
-
-
-def _merge(own: Any, given: Any) -> Any:
-    """`own` with copies of the arrays that `given` has under the same names."""
-    if not isinstance(own, dict):
-        return jnp.copy(given)
-    return {
-        name: _merge(value, given[name]) if name in given else value for name, value in own.items()
-    }
-
-
-class RIFE(nn.Module):
+@EXTRACTORS.register("rife")
+class RIFE(Extractor):
     """The stem, four dual-stream blocks, and the head.
 
-    The network of the authors' code is `RIFE(neck="batch_norm", gate_dim=16, last_stride=1, dual_stem=True)`.
-
     Attributes: as `ResNet`'s, and
-      gate_dim: hidden width of the weight heads; 64 in section 5.2.
+      gate_dim: hidden width of the gates; 64 in section 5.2.
       dual_stem: makes the stem a dual-stream block too, the first of five; the paper's streams share it.
     """
+
+    OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
+    necks: ClassVar[tuple[str, ...]] = ("fc", "batch_norm")
 
     num_classes: int
     neck: str = "fc"
@@ -139,6 +117,59 @@ class RIFE(nn.Module):
     width: float = 1.0
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
+
+    @classmethod
+    def create(cls, context: Context) -> "RIFE":
+        """The network of a stage."""
+        return cls(neck=context.stage.neck, gate_dim=context.model.gate_dim, **body(context))
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """Under `rife.`, as nobody has published the paper's network; bottlenecks as torchvision names them."""
+        rows = list(stem_names("rife.", ("stem",)))
+        for t, blocks in enumerate(self.stage_sizes, start=1):
+            for stream in STREAMS:
+                name = f"rife.blocks.{t - 1}.{stream}"
+                rows += stage_names((name,), blocks, (f"dsb{t}", stream))
+                rows += gate_names(f"{name}_head", f"dsb{t}", stream)
+        return [*rows, *head_names("rife.", self.neck)]
+
+    @nn.nowrap
+    def backbone_names(self) -> list[Tensor]:
+        """torchvision's; both streams of a block start from the same weights."""
+        stem, *stages = resnet_part_names()
+        places: dict[str, tuple[Place, ...]] = {
+            name: tuple((f"dsb{t}", stream) for stream in STREAMS)
+            for t, name in enumerate(stages, start=1)
+        }
+        places[stem] = (
+            tuple(("dsb0", stream) for stream in STREAMS) if self.dual_stem else ((stem,),)
+        )
+        return body_names(self.stage_sizes, places)
+
+    @nn.nowrap
+    def first_parameters(self, params: Tree) -> Tree:
+        """Makes the streams of every block alike, as section 5.2 makes them: by duplication.
+
+        What their gates make of different resolutions is what tells them apart later.
+        """
+        return {
+            name: {**block, "high": jax.tree.map(jnp.copy, block["low"])}
+            if name.startswith("dsb")
+            else block
+            for name, block in params.items()
+        }
+
+    @nn.nowrap
+    def adopt(self, own: Tree, given: Tree) -> Tree:
+        """See `Part`. Both streams of a block take over a plain network's stage."""
+        adopted = adopt_parts(own, given)
+        for name, block in own.items():
+            stage = name.replace("dsb", "stage")
+            if name not in given and stage in given:
+                streams = {stream: merge(block[stream], given[stage]) for stream in STREAMS}
+                adopted[name] = {**block, **streams}
+        return adopted
 
     @nn.compact
     def __call__(

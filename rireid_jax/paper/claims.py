@@ -1,4 +1,4 @@
-"""What sections 5.3 and 5.4 of the paper claim, and whether our figures say the same."""
+"""The claims of sections 5.3 and 5.4 of the paper, and whether our figures agree with them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rireid_jax.paper.comparison import System, printed_benchmark, table_records
-from rireid_jax.paper.rows import TABLES
+from rireid_jax.paper.tables import TABLES, System, printed_benchmark, table_records
 
 HOLDS, ON_AVERAGE, FAILS, NOT_RUN = "holds", "holds on average", "does not hold", "not run"
 _FFSR, _RIFE, _TABLE_3 = "Validity of FFSR", "Validity of RIFE", "Table 3's order"
@@ -18,13 +17,13 @@ Curves = tuple[Sequence[float], Sequence[float]]  # panels (a) and (b) of Figure
 
 @dataclass(frozen=True)
 class Claim:
-    """That one row of a table has a higher Rank-1 than another.
+    """The claim that one row of a table has a higher Rank-1 than another.
 
     Attributes:
-      finding: the paragraph of section 5.3 that it is part of, or the table.
+      finding: the paragraph of section 5.3 that makes it, or the table.
       text: the claim.
       better: row of the system that is said to be better.
-      worse: row of the other.
+      worse: row of the other system.
       table: key of `TABLES` that prints both.
     """
 
@@ -76,15 +75,15 @@ CLAIMS = (
 def judge(
     dataset: str, systems: Mapping[str, System], objective: Mapping[str, Curves]
 ) -> list[dict[str, Any]]:
-    """Every claim with its verdict.
+    """Judges every claim.
 
     Args:
-      dataset: ours.
+      dataset: name of our data set.
       systems: by row.
-      objective: O(r, r) and O(r, 1) of Eq. 2 at increasing r, by the rows they were measured for.
+      objective: O(r, r) and O(r, 1) of Eq. 2 at increasing r, by row.
 
     Returns:
-      [{"finding", "claim", "verdict", "ours", "paper"}]; the last two in words.
+      [{"finding", "claim", "verdict", "ours", "paper"}]; the last two are in words.
     """
     judged = [_judge(claim, dataset, systems) for claim in CLAIMS]
     judged.insert(5, _complexity(systems))  # the last of its finding
@@ -100,7 +99,7 @@ def judge(
             "finding": _EFFECT,
             "claim": "FFSR and RIFE together have the least O",
             "verdict": NOT_RUN if not complete else HOLDS if best < min(others) else FAILS,
-            "ours": f"{_beside(best, min(others))}, the least of the others" if complete else "-",
+            "ours": f"{_compared(best, min(others))}, the least of the others" if complete else "-",
             "paper": "drawn in Figure 4",
         }
     )
@@ -126,7 +125,7 @@ def _judge(claim: Claim, dataset: str, systems: Mapping[str, System]) -> dict[st
 
 
 def _printed_gain(claim: Claim, dataset: str) -> str:
-    """The difference in Rank-1 in the paper's table, in words."""
+    """The difference of the printed Rank-1, in words."""
     table = TABLES[claim.table]
     records = {record["row"]: record for record in table_records(table, dataset, {})}
     gain = records[claim.better]["paper_rank1"] - records[claim.worse]["paper_rank1"]
@@ -134,7 +133,7 @@ def _printed_gain(claim: Claim, dataset: str) -> str:
 
 
 def _complexity(systems: Mapping[str, System]) -> dict[str, Any]:
-    """Multiply-accumulates of networks that need not be trained."""
+    """Compares multiply-accumulates, for which no network has to be trained."""
     sizes = [systems.get(row, System()).complexity for row in ("ffsr_joint", "vdsr")]
     macs = [size.restorer_macs for size in sizes if size and size.restorer_macs]
     known = len(macs) == 2
@@ -153,30 +152,30 @@ def _means(objective: Mapping[str, Curves]) -> dict[str, float]:
 
 
 def _decreases(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str, Any]:
-    """O of Eq. 2, mean over both panels, of a system beside the baseline's."""
+    """Compares O of Eq. 2, averaged over both panels, with the baseline's."""
     means, known = _means(objective), {"resnet50", row} <= objective.keys()
     return {
         "finding": _EFFECT,
         "claim": f"{name} has a smaller O than the baseline",
         "verdict": NOT_RUN if not known else HOLDS if means[row] < means["resnet50"] else FAILS,
-        "ours": f"{_beside(means[row], means['resnet50'])}, means of Figure 4" if known else "-",
+        "ours": f"{_compared(means[row], means['resnet50'])}, means of Figure 4" if known else "-",
         "paper": "drawn in Figure 4",
     }
 
 
 def _flatter(row: str, name: str, objective: Mapping[str, Curves]) -> dict[str, Any]:
-    """The slope of O(r, 1), panel (b): by how much it falls from the least to the full resolution."""
+    """Compares the slope of O(r, 1), panel (b): its fall from the lowest to the full resolution."""
     known = {"resnet50", row} <= objective.keys()
     falls = {key: varied[0] - varied[-1] for key, (_, varied) in objective.items()}
     return {
         "finding": _EFFECT,
         "claim": f"{name} decreases the slope of O",
         "verdict": NOT_RUN if not known else HOLDS if falls[row] < falls["resnet50"] else FAILS,
-        "ours": f"O(r, 1) falls by {_beside(falls[row], falls['resnet50'])}" if known else "-",
+        "ours": f"O(r, 1) falls by {_compared(falls[row], falls['resnet50'])}" if known else "-",
         "paper": "drawn in Figure 4",
     }
 
 
-def _beside(value: float, other: float) -> str:
+def _compared(value: float, other: float) -> str:
     change = f"{100 * (value - other) / abs(other):+.2g}% " if other else ""
     return f"{value:.3g}, {change}from {other:.3g}"

@@ -1,7 +1,7 @@
-"""Curves over the resolution r, each a picture and the numbers in it.
+"""Curves over the resolution r, each as a picture and as the numbers in it.
 
-O(r, r) and O(r, 1) of several systems, as in Figures 2 and 4 of the paper, and the weights of
-dual-stream blocks.
+They show O(r, r) and O(r, 1) of several systems, as in Figures 2 and 4 of the paper, and the gates
+of dual-stream blocks.
 """
 
 import csv
@@ -18,16 +18,16 @@ from PIL import Image
 
 from rireid_jax.errors import UserError
 from rireid_jax.paper.objective import Objective
-from rireid_jax.paper.sweep import RESOLUTIONS, ObjectiveCurves, WeightCurves
-from rireid_jax.runs.figures import save_png
+from rireid_jax.paper.sweep import RESOLUTIONS, GateCurves, ObjectiveCurves
 from rireid_jax.runs.files import write_whole
+from rireid_jax.runs.pictures import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which people with any common colour blindness can tell apart; lines and
-# markers do without colour. Each goes round for itself: no two of 42 systems look alike.
+# markers need no colour. Colours and markers together repeat only after 42 systems.
 _COLOURS = ("#000000", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = (":", "--", "-.", "-")
@@ -42,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "lines.linewidth": 2,
     "lines.markersize": 7.5,
-    "lines.markerfacecolor": "none",  # curves that lie upon each other stay visible
+    "lines.markerfacecolor": "none",  # so that curves on top of each other stay visible
     "lines.markeredgewidth": 1.8,
     "legend.frameon": False,
     "legend.handlelength": 3,
@@ -53,15 +53,15 @@ _STYLE: dict[Any, Any] = {
 def draw_objective(folder: Path, systems: Mapping[str, ObjectiveCurves]) -> None:
     """Writes `objective.png` and `objective.csv`: O of Eq. 2 against r.
 
-    The scale on the right reads the same curves as the mean squared distance between images of one
-    person over that between images of different persons.
+    On the scale to the right the same curves read as the mean squared distance between images of
+    one person, divided by that between images of different persons.
 
     Args:
       folder: to write to.
-      systems: curves by the name of the system, in the legend's order.
+      systems: curves by name of the system, in the legend's order.
 
     Raises:
-      UserError: systems were measured on different images; matplotlib is not installed.
+      UserError: the systems were measured on different images, or matplotlib is not installed.
     """
     rows: list[Sequence[Any]] = []
     for name, curves in systems.items():
@@ -98,8 +98,8 @@ def draw_objective(folder: Path, systems: Mapping[str, ObjectiveCurves]) -> None
         _write(folder / "objective", figure, ["system", "r1", "r2", "O", *_COLUMNS], rows)
 
 
-def draw_weights(folder: Path, curves: WeightCurves) -> None:
-    """Writes `weights.png` and `weights.csv`: wL and wH of every dual-stream block against r.
+def draw_gates(folder: Path, curves: GateCurves) -> None:
+    """Writes `gates.png` and `gates.csv`: wL and wH of every dual-stream block against r.
 
     Bands are one standard deviation over the images; thin lines are the targets of Eq. 7, 1 - r and r.
 
@@ -125,12 +125,12 @@ def draw_weights(folder: Path, curves: WeightCurves) -> None:
                 axes.fill_between(r, *band, color=colour, alpha=0.2, linewidth=0)
                 label = f"target ${formula}$"
                 axes.plot(r, target, ":", color=colour, linewidth=1.2, label=label)
-        panels[0].set_ylabel("weight")
+        panels[0].set_ylabel("gate")
         _legend(figure, panels[0])
         names = [f"w{s}_{b + 1}{e}" for b in range(num_blocks) for s in "LH" for e in ("", "_std")]
         numbers = np.stack([curves.mean, curves.deviation], axis=-1).reshape(len(r), -1)
         rows = np.column_stack([r, numbers]).tolist()
-        _write(folder / "weights", figure, ["r", *names], rows)
+        _write(folder / "gates", figure, ["r", *names], rows)
 
 
 def _numbers(measured: Objective) -> list[float | int]:
@@ -138,7 +138,7 @@ def _numbers(measured: Objective) -> list[float | int]:
 
 
 def _style() -> "AbstractContextManager[None]":
-    """matplotlib's settings within a `with`. Raises UserError where it is not installed."""
+    """A context with matplotlib's settings. Raises UserError if matplotlib is not installed."""
     try:
         from matplotlib import rc_context
     except ImportError as error:
@@ -149,7 +149,7 @@ def _style() -> "AbstractContextManager[None]":
 
 
 def _panels(count: int, size: tuple[float, float]) -> tuple["Figure", Sequence["Axes"]]:
-    """Axes beside each other over r, which share the vertical scale; size in inches."""
+    """Axes side by side over r, which share the vertical scale; the size is in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -162,7 +162,7 @@ def _panels(count: int, size: tuple[float, float]) -> tuple["Figure", Sequence["
 
 
 def _legend(figure: "Figure", axes: "Axes") -> None:
-    """One for all panels, below them."""
+    """Adds one legend for all panels, below them."""
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 

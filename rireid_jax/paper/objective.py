@@ -1,4 +1,4 @@
-"""Eq. 2: how far apart images of one person are, beside images of different persons."""
+"""Eq. 2: the distances between images of one person, relative to those of different persons."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 
 from rireid_jax.errors import UserError
 
-# Less than this share of all squared distances is rounding: the two sums that D_dif is the
-# difference of are exact to about 1e-15.
+# Anything below this share of all squared distances is rounding: D_dif is a difference of two sums
+# that are exact to about 1e-15.
 _ROUNDING = 1e-12
 
 
@@ -16,16 +16,16 @@ _ROUNDING = 1e-12
 class Objective:
     """The two sides of Eq. 2 for N images at resolutions r1 and r2.
 
-    As printed, both are sums over ordered pairs (i, i') of squared Euclidean distances, and a pair of an
-    image with itself belongs to D_sim: it adds nothing where r1 = r2, and else what the resolution alone
-    does to the image's feature. So O is small where there are many identities, and only comparable
-    between systems on the same images; `ratio_of_means` is O times a constant of the data set.
+    As printed, both are sums of squared Euclidean distances over ordered pairs (i, i'). The pair of an
+    image with itself belongs to D_sim: it adds nothing if r1 = r2, and otherwise what the resolution
+    alone does to the image's feature. O is the smaller, the more identities there are, so it is only
+    comparable between systems on the same images; `ratio_of_means` is O times a constant of the data set.
 
     Attributes:
-      d_sim: sum over the pairs of the same identity.
+      d_sim: sum over the pairs of one identity.
       d_dif: sum over the pairs of different identities.
-      num_sim: how many pairs there are of the same.
-      num_dif: how many pairs there are of different.
+      num_sim: number of pairs of one identity.
+      num_dif: number of pairs of different identities.
     """
 
     d_sim: float
@@ -40,7 +40,7 @@ class Objective:
 
     @property
     def ratio_of_means(self) -> float:
-        """The mean of D_sim's pairs over that of D_dif's: 1 where features say nothing of identity."""
+        """The mean over D_sim's pairs divided by that over D_dif's; 1 if features do not tell identities apart."""
         return self.value * self.num_dif / self.num_sim
 
 
@@ -51,12 +51,12 @@ def objective(
 ) -> Objective:
     """O(r1, r2) of Eq. 2, section 3 of the paper.
 
-    No pair is looked at. With b' the mean of b,
+    The sums are computed without a loop over pairs. With b' the mean of b,
 
         sum_ij |a_i - b_j|^2 = n sum_i |a_i - b'|^2 + n sum_j |b_j - b'|^2
 
-    for n features each, which gives D_sim from every identity's own images, and all pairs together,
-    D_sim + D_dif, from all images: O(N D) instead of O(N^2 D), in float64, without cancellation in D_sim.
+    for n features each. Applied to the images of each identity it gives D_sim, and applied to all images
+    it gives D_sim + D_dif: O(N D) instead of O(N^2 D), in float64, without cancellation in D_sim.
 
     Args:
       features_1: of the images at resolution r1.
@@ -64,8 +64,8 @@ def objective(
       pids: identities of the images.
 
     Raises:
-      UserError: features hold NaN or infinity; there are fewer than two
-        identities, or none with two images; the features of different people are all the same.
+      UserError: features hold NaN or infinity; there are fewer than two identities, or none with
+        two images; the features of different people are all the same.
     """
     counts = _check(features_1, features_2, pids)
     centre = features_2.mean(axis=0, dtype=np.float64)
@@ -88,7 +88,7 @@ def _check(
     features_2: Float[np.ndarray, "N D"],
     pids: Int[np.ndarray, " N"],
 ) -> Int[np.ndarray, " I"]:
-    """Numbers of images of the identities, ascending by identity. Raises UserError, see `objective`."""
+    """The number of images of each identity, ascending by identity. Raises UserError as `objective`."""
     for name, features in (("features_1", features_1), ("features_2", features_2)):
         if not np.isfinite(features).all():
             raise UserError(f"{name}: found NaN or infinity, expected numbers")

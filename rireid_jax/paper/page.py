@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no other."""
+"""The report as one HTML file that needs no other file."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,8 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from rireid_jax.paper.comparison import Data, Record, caption, cells, headings
-from rireid_jax.paper.rows import TABLES
+from rireid_jax.paper.tables import TABLES, Data, Record, caption, cells, headings
 
 
 @dataclass(frozen=True)
@@ -17,8 +16,8 @@ class Figure:
 
     Attributes:
       title: what it shows.
-      file: PNG; None where it could not be drawn.
-      problem: why not.
+      file: PNG; None if it could not be drawn.
+      problem: why it could not.
     """
 
     title: str
@@ -57,11 +56,11 @@ def page(
     """The whole report.
 
     Args:
-      meta: what was run, by what it is called.
-      data: what our results are measured on.
+      meta: facts about the report, by name.
+      data: that our results are measured on.
       tables: records by key of `TABLES`.
-      claims: of `claims.judge`.
-      figures: pictures, which become part of the page.
+      claims: from `claims.judge`.
+      figures: pictures, which are embedded in the page.
     """
     title = f"Resolution-invariant person re-identification: {data.dataset}"
     parts = [

@@ -1,7 +1,7 @@
-"""What publications report on the cross-resolution benchmarks, as data.
+"""The figures that publications print for the cross-resolution benchmarks.
 
-Figures are percent, as printed. A name of a benchmark says little: the same name stands for several ways of
-making and scoring it, so every figure comes with the recipe that it was measured on, as far as that is known.
+Figures are in percent, as printed. The name of a benchmark says little, because one name stands for several ways
+of making and scoring it. So every figure comes with the recipe that it was measured on, as far as that is known.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ SOURCES: Mapping[str, str] = {
     "ISGA-ViT": "README of its code",
 }
 
-# Where methods were published, if not in the paper.
+# Where the methods were published, other than in the paper.
 ORIGINS: Mapping[str, str] = {
     "CAD-Net": "ICCV 2019",
     "CSR-GAN": "IJCAI 2018",
@@ -40,7 +40,7 @@ ORIGINS: Mapping[str, str] = {
     "SLD2L": "CVPR 2015",
 }
 
-# Our data sets, and what publications call them. PS-HRNet writes MLR-Market-1501.
+# Our data sets, with the names that publications use. PS-HRNet writes MLR-Market-1501.
 BENCHMARKS: Mapping[str, str] = {
     "caviar": "CAVIAR",
     "mlr_viper": "MLR-VIPeR",
@@ -56,8 +56,8 @@ class Setting:
     """How the data behind a figure were made and scored.
 
     Attributes:
-      recipe: the name of ours, ``DATASET[/PRESET]``, that follows what is published of it, or words.
-      comparable: whether our results under ``recipe`` may stand beside the figure, with its caveat.
+      recipe: our recipe that follows the publication, as `DATASET[/PRESET]`, or words.
+      comparable: whether our results by that recipe may stand next to the figure, with its caveat.
       caveat: what is not published, or why the figure stands alone.
     """
 
@@ -68,7 +68,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """One method on one benchmark; figures in percent, None where the source prints none."""
+    """One method on one benchmark; figures are in percent, None if the source prints none."""
 
     method: str
     benchmark: str
@@ -93,11 +93,11 @@ _RUN = {
         "caviar", "which identities were trained on, nor how many images of each the gallery has"
     ),
     "MLR-VIPeR": _paper(
-        "mlr_viper", "which camera was low, by which kernel, nor how many divisions were averaged"
+        "mlr_viper", "which camera was low, by which kernel, nor how many trials were averaged"
     ),
     "MLR-CUHK03": _paper(
         "mlr_cuhk03",
-        "which camera was low, by which kernel, whose boxes were used, nor how many divisions were "
+        "which camera was low, by which kernel, whose boxes were used, nor how many trials were "
         "averaged",
     ),
     "VR-Market1501": _paper("vr_market1501", _VR_UNKNOWN),
@@ -138,7 +138,7 @@ _COPIED = {
 }
 _ABSTRACT = Setting("not known", False, "only the abstract was at hand")
 
-# Rank-1/5/10 of a method; "-" where nothing is printed.
+# Rank-1/5/10 of a method; "-" if nothing is printed.
 _TABLE_1 = """\
 method                          VR-MSMT17
 bilinear + ResNet50             47.6/66.4
@@ -215,7 +215,7 @@ SE-ResNet50  58.2/78.6
 
 
 def _read(table: str, settings: Mapping[str, Setting], *sources: str) -> Iterator[Result]:
-    """The results in a table whose columns are two or more spaces apart."""
+    """Reads the results in a table whose columns are two or more spaces apart."""
     header, *rows = ([cell for cell in line.split("  ") if cell] for line in table.splitlines())
     for method, *cells in rows:
         for benchmark, cell in zip(header[1:], cells, strict=True):
@@ -251,7 +251,7 @@ RESULTS: tuple[Result, ...] = (
         Setting(
             "mlr_cuhk03/di_reid",
             True,
-            "on divisions that come as files with its code, which `split_source` reads; its kernel is "
+            "on trials that come as files with its code, which `trial_source` reads; its kernel is "
             "not published, and its mAP is of the drawn galleries, ours of the whole one",
         ),
     ),

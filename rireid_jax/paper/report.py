@@ -1,49 +1,42 @@
-"""Trains what is missing of Tables 1 to 3 and writes `WORKDIR/report`."""
+"""`--mode report`: trains what is missing of Tables 1 to 3 and writes `WORKDIR/report`."""
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import flax.linen as nn
 from etils import epath
 from ml_collections import ConfigDict
 
-from rireid_jax.config import base_config, recipe_title, validate
+from rireid_jax.config import recipe_title, validate
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
-from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.paper.claims import judge
-from rireid_jax.paper.classical.scoring import PARTIAL
-from rireid_jax.paper.comparison import Complexity, Data, System, csv_text, markdown, table_records
-from rireid_jax.paper.drawing import Drawing, first_division
+from rireid_jax.paper.complexity import complexities
+from rireid_jax.paper.figures import Drawing
 from rireid_jax.paper.page import page
-from rireid_jax.paper.rows import ALIASES, ROWS, TABLES
-from rireid_jax.paper.training import (
-    check_folders,
-    obstacle,
-    read_rows,
-    seeds_of,
-    train_row,
-)
-from rireid_jax.parallel import Parallel
+from rireid_jax.paper.row_runs import check_folders, obstacle, read_rows, row_parts, train_row
+from rireid_jax.paper.rows import ALIASES, ROWS, seeds_of
+from rireid_jax.paper.systems.scoring import PARTIAL
+from rireid_jax.paper.tables import TABLES, Data, System, csv_text, markdown, table_records
 from rireid_jax.runs.files import jsonable, write_whole
+from rireid_jax.runs.trial import build_dataset
 from rireid_jax.runs.workdir import has_checkpoints, locked
 
 logger = logging.getLogger(__name__)
 
-_PAPER_SIZE = (384, 128)  # at which Table 1 counts
 
-
-def report(config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequence[int]) -> None:
-    """Trains rows that are not finished, then writes tables and figures of all that are.
+def make_report(
+    config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequence[int]
+) -> None:
+    """Trains the rows that are not finished, then writes tables and figures of all that are.
 
     Args:
-      config: `configs/ablation.py`.
+      config: from `configs/ablation.py`.
       workdir: local folder; every row has folders of its own in it.
-      rows: to train; () takes those that the config's stages are for, with all stages every row.
-      seeds: of training; rows on which no claim rests take the first alone.
+      rows: to train; () trains those whose stages the config runs, and all rows if it runs the stages of all.
+      seeds: for training; rows on which no claim rests take the first one alone.
 
     Raises:
       UserError: a mistake in the flags, the config, the files, or the work directory.
@@ -52,30 +45,27 @@ def report(config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequenc
     validate(config)
     _check(config, workdir, rows, seeds)
     chosen = [ALIASES.get(row, row) for row in rows] or _rows_of(config)
-    parallel = Parallel(config.parallel)
     with locked(workdir):
         check_folders(config, workdir)
-        data = first_division(config, workdir)
-        for row in ROWS:
-            reason = obstacle(config, row, data, row in rows) if row in chosen else ""
-            if reason:
-                logger.info("%s: not run, %s", row, reason)
-            elif row in chosen:
-                for seed in seeds_of(row, seeds):
-                    train_row(config, workdir, row, seed)
+        first = row_parts(config, workdir, "resnet50", 0)[0].config
+        data = build_dataset(first, first.dataset)
+        obstacles = {row: obstacle(config, row, data, row in rows) for row in ROWS}
+        for row in filter(chosen.__contains__, ROWS):
+            if obstacles[row]:
+                logger.info("%s: not run, %s", row, obstacles[row])
+                continue
+            for seed in seeds_of(row, seeds):
+                train_row(config, workdir, row, seed)
         results = read_rows(config, workdir)
         logger.info("writes the report")
-        sizes = _complexities(config, results, len(data.train_pids))
+        sizes = complexities(config, results, len(data.train_pids))
         systems = {
             row: System(
-                results.get(row, {}),
-                obstacle(config, row, data, row in rows),
-                PARTIAL.get(row, spec.partial),
-                sizes.get(row),
+                results.get(row, {}), obstacles[row], PARTIAL.get(row, spec.partial), sizes.get(row)
             )
             for row, spec in ROWS.items()
         }
-        _write(config, workdir, systems, data, parallel)
+        _write(config, workdir, systems, data)
 
 
 def _check(config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequence[int]) -> None:
@@ -93,22 +83,17 @@ def _check(config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequenc
 
 
 def _rows_of(config: ConfigDict) -> list[str]:
+    """The rows whose stages the config runs; the systems without stages come with all the others."""
     named = [row for row, spec in ROWS.items() if spec.stage in config.run]
     networks = [row for row, spec in ROWS.items() if spec.stage]
     return list(ROWS) if named == networks else named
 
 
-def _write(
-    config: ConfigDict,
-    workdir: str,
-    systems: Mapping[str, System],
-    data: Built,
-    parallel: Parallel,
-) -> None:
+def _write(config: ConfigDict, workdir: str, systems: Mapping[str, System], data: Built) -> None:
     folder = Path(workdir) / "report"
     folder.mkdir(exist_ok=True)
-    drawing = Drawing(config, workdir, folder, systems, parallel)
-    figures = drawing.draw(data)
+    drawing = Drawing(config, workdir, systems, data)
+    figures = drawing.draw(folder)
     recipe = recipe_title(config.dataset, config.data.recipe.to_dict())
     measured_on = Data(config.dataset, recipe, tuple(config.data.image_size))
     tables = {name: table_records(table, config.dataset, systems) for name, table in TABLES.items()}
@@ -118,15 +103,7 @@ def _write(
         write_whole(epath.Path(folder / f"{name}.md"), text)
         write_whole(epath.Path(folder / f"{name}.csv"), csv_text(records))
         print(f"\n{text}", end="")
-    found = next((r for s in systems.values() for r in s.results.values()), None)
-    versions = found["versions"] if found else {}
-    meta = {
-        "data": f"{config.dataset}, {recipe} recipe",
-        "protocol": found["protocol_hash"] if found else "nothing was run",
-        "queries, gallery": f"{found['num_query']}, {found['num_gallery']}" if found else "-",
-        "input": "{}x{}".format(*measured_on.image_size),
-        "trained with": f"jax {versions['jax']} on {versions['device']}" if found else "-",
-    }
+    meta = _meta(measured_on, systems)
     whole = {
         "dataset": config.dataset,
         "recipe": recipe,
@@ -141,41 +118,15 @@ def _write(
     print(f"\nreport in {folder / 'index.html'}")
 
 
-def _complexities(
-    config: ConfigDict, results: Collection[str], num_classes: int
-) -> dict[str, Complexity]:
-    """By row; nothing is run. Whole networks are traced where there are results, those alike once.
-
-    Args:
-      config: of all rows.
-      results: rows that have some.
-      num_classes: identities of the classifier.
-    """
-    full = config.copy_and_resolve_references()
-    full.model.update(base_config("vr_msmt17").model)
-    own_size = tuple(config.data.image_size)
-    restorers: dict[str, int | None] = {}
-    networks: dict[tuple[str, str], tuple[int, int, int]] = {}
-    sizes = {}
-    for row, spec in ROWS.items():
-        if not spec.stage:
-            continue
-        stage = config.stages[spec.stage]
-        name, key = stage.super_resolution, (stage.super_resolution, stage.extractor)
-        if name not in restorers:
-            restorer = create_network(full, spec.stage, num_classes).super_resolution
-            restorers[name] = _traced(restorer, _PAPER_SIZE)[0] if restorer else None
-        if row in results and key not in networks:
-            paper = _traced(create_network(full, spec.stage, num_classes), _PAPER_SIZE)
-            own = _traced(create_network(config, spec.stage, num_classes), own_size)
-            networks[key] = paper[0], *own
-        whole = networks[key] if row in results else ()
-        sizes[row] = Complexity(restorers[name], *whole)
-    return sizes
-
-
-def _traced(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Multiply-accumulates of one image, and parameters, of what is used after training."""
-    variables = variable_shapes(network, size)
-    used = {name: own for name, own in variables["params"].items() if name != "discriminator"}
-    return count_macs(network.apply, variables, image_like(*size)), count_parameters(used)
+def _meta(data: Data, systems: Mapping[str, System]) -> dict[str, str]:
+    """Facts about the report, by name."""
+    results = [found for system in systems.values() for found in system.results.values()]
+    first: Mapping[str, Any] = results[0] if results else {}
+    versions = first.get("versions", {})
+    return {
+        "data": f"{data.dataset}, {data.recipe} recipe",
+        "protocol": first.get("protocol_hash", "nothing was run"),
+        "queries, gallery": f"{first['num_query']}, {first['num_gallery']}" if first else "-",
+        "input": "{}x{}".format(*data.image_size),
+        "trained with": f"jax {versions['jax']} on {versions['device']}" if first else "-",
+    }

@@ -1,4 +1,4 @@
-"""The same images at every resolution: what Figures 2 and 4 of the paper draw."""
+"""The same images at every resolution: measures what Figures 2 and 4 of the paper draw."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ from rireid_jax.errors import UserError
 from rireid_jax.paper.objective import Objective, objective
 
 RESOLUTIONS = tuple(eighth / 8 for eighth in range(1, 9))  # the range of Figures 2 and 4
-_AT_ONCE = 512  # images decoded
+_AT_ONCE = 512  # images decoded at once
 
 Images = list[Image.Image]
 Extract = Callable[[Images], np.ndarray]  # features [n, D] of n images
-Weights = Callable[[Images], tuple[np.ndarray, np.ndarray]]  # wL and wH of n images, each [n, T]
+Gates = Callable[[Images], tuple[np.ndarray, np.ndarray]]  # wL and wH of n images, each [n, T]
 
 
 class Originals:
     """High-resolution originals of the people that a data set's queries show.
 
-    Images of the query and the gallery split, of the identities that have a query, which leaves out
-    distractors, and with an original, which leaves out what is of low resolution by nature.
+    They come from the splits query and gallery. Distractors are left out, because their identities
+    have no query, and so are images of naturally low resolution, which have no original.
     """
 
     def __init__(self, query: Source, gallery: Source, width_max: int):
-        """Reads who is where.
+        """Finds the images.
 
         Args:
           query: split of a built data set.
-          gallery: split of the same.
-          width_max: pixels; of r = width / width_max.
+          gallery: split of the same data set.
+          width_max: greatest width in pixels, in r = width / width_max.
 
         Raises:
           UserError: no image has an original.
@@ -59,9 +59,9 @@ class Originals:
         self.pids: Int[np.ndarray, " N"] = np.array(pids)
 
     def at(self, resolution: float) -> Iterator[Images]:
-        """All images at resolution r, some at a time, in the order of `pids`.
+        """Yields all images at resolution r, some at a time, in the order of `pids`.
 
-        They are down-sampled to a width of r * width_max. An image that is not as wide stays as it is:
+        They are down-sampled to a width of r * width_max. A narrower image stays as it is, because
         enlarging it would not enhance its resolution (section 3 of the paper).
 
         Args:
@@ -83,7 +83,7 @@ class ObjectiveCurves:
 
     Attributes:
       equal: O(r, r), panel (a) of Figures 2 and 4: all images are of low resolution.
-      varied: O(r, 1), panel (b): images of low resolution beside those of full resolution.
+      varied: O(r, 1), panel (b): images of low resolution against those of full resolution.
     """
 
     equal: tuple[Objective, ...]
@@ -91,10 +91,10 @@ class ObjectiveCurves:
 
 
 def objective_curves(extract: Extract, originals: Originals) -> ObjectiveCurves:
-    """Measures a system as Figures 2 and 4 of the paper do.
+    """Measures O of Eq. 2 as Figures 2 and 4 of the paper do.
 
     Args:
-      extract: features of images of any sizes, as `Extractor.extract`.
+      extract: gives features of images of any sizes, as `Extractor.extract` does.
       originals: the images.
 
     Raises:
@@ -114,7 +114,7 @@ def objective_curves(extract: Extract, originals: Originals) -> ObjectiveCurves:
 
 
 @dataclass(frozen=True)
-class WeightCurves:
+class GateCurves:
     """(wL, wH) of T dual-stream blocks (Eq. 6) at each of R `RESOLUTIONS`, over the images.
 
     Attributes:
@@ -126,11 +126,11 @@ class WeightCurves:
     deviation: Float[np.ndarray, "R T 2"]
 
 
-def weight_curves(weights: Weights, originals: Originals) -> WeightCurves:
-    """Measures what dual-stream blocks take the resolution of images for.
+def gate_curves(gates: Gates, originals: Originals) -> GateCurves:
+    """Measures the gates of dual-stream blocks, their estimate of the resolution of images.
 
     Args:
-      weights: wL and wH of images of any sizes, as `Extractor.weights`.
+      gates: gives wL and wH of images of any sizes, as `Extractor.weights` does.
       originals: the images.
 
     Raises:
@@ -138,10 +138,10 @@ def weight_curves(weights: Weights, originals: Originals) -> WeightCurves:
     """
     means, deviations = [], []
     for resolution in RESOLUTIONS:
-        parts = [np.stack(weights(images), axis=-1) for images in originals.at(resolution)]
+        parts = [np.stack(gates(images), axis=-1) for images in originals.at(resolution)]
         found = np.concatenate(parts)
         if found.shape[1] == 0:
-            raise UserError("weights: found a network without dual-stream blocks, expected RIFE")
+            raise UserError("gates: found a network without dual-stream blocks, expected RIFE")
         means.append(found.mean(axis=0))
         deviations.append(found.std(axis=0))
-    return WeightCurves(np.stack(means), np.stack(deviations))
+    return GateCurves(np.stack(means), np.stack(deviations))

@@ -14,10 +14,11 @@ from PIL import Image
 from rireid_jax.config import final_stage
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import Network, create_network, infer
-from rireid_jax.models.pixels import denormalise, normalise
+from rireid_jax.evaluation.embed import DeviceBatch, Engine
+from rireid_jax.models.network import Network, Outputs, create_network
+from rireid_jax.models.pixels import denormalise
 from rireid_jax.parallel import Parallel
-from rireid_jax.runs.workdir import read_config, split_folders
+from rireid_jax.runs.workdir import read_config, trial_folders
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
 
@@ -51,17 +52,11 @@ class Extractor:
         """
         self.image_size = image_size
         self._network = network
-        self._parallel = Parallel("shard_map", alone=True)
-        self._variables = self._parallel.replicate(variables)
-        devices = self._parallel.num_devices
-        self._batch_size = -(-batch_size // devices) * devices
-
-        def predict(variables: Any, batch: dict[str, jax.Array]) -> dict[str, jax.Array | None]:
-            outputs = infer(network, variables, normalise(batch["image"]), batch["native_width"])
-            restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
-            return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
-
-        self._predict = self._parallel.evaluation_step(predict)
+        parallel = Parallel("shard_map", alone=True)
+        self._variables = parallel.replicate(variables)
+        self._num_devices = parallel.num_devices
+        self._batch_size = -(-batch_size // self._num_devices) * self._num_devices
+        self._engine = Engine(network, parallel, _rows)
 
     @classmethod
     def from_workdir(
@@ -75,21 +70,21 @@ class Extractor:
         """Loads what a run has trained.
 
         Args:
-          workdir: of `python -m rireid_jax.main`; of a run over several splits, the folder of one of them.
+          workdir: of `python -m rireid_jax.main`; of a run over several trials, the folder of one of them.
           stage: whose network to load; "" is the run's final one.
           checkpoint: the stage's last one, or the one with the best Rank-1 on the way.
           batch_size: most images on the devices at once.
 
         Raises:
-          UserError: the folder holds no run, or one over several splits, or the stage has no such
+          UserError: the folder holds no run, or one over several trials, or the stage has no such
             checkpoint.
         """
         config = read_config(str(workdir))
-        splits = [Path(folder).name for folder in split_folders(str(workdir))]
-        if splits:
+        trials = [Path(folder).name for folder in trial_folders(str(workdir))]
+        if trials:
             raise UserError(
-                f"{workdir}: found a run over several splits, expected the folder of one of them: "
-                f"{', '.join(splits)} in it"
+                f"{workdir}: found a run over several trials, expected the folder of one of them: "
+                f"{', '.join(trials)} in it"
             )
         stage = stage or final_stage(config)
         if stage not in config.stages:
@@ -184,35 +179,33 @@ class Extractor:
     def _run(self, images: Images, output: str) -> np.ndarray:
         if isinstance(images, str | Path | Image.Image | np.ndarray):
             raise UserError(f"images: found one {type(images).__name__}, expected a list of images")
-        parts = [part[output][:count] for part, count in self._outputs(images)]
-        if parts:
-            return np.concatenate(parts)
-        count = self._parallel.num_devices
-        nothing = {
-            "image": np.zeros((count, *self.image_size, 3), np.uint8),
-            "native_width": np.zeros(count, np.int32),
-        }
-        outputs = jax.eval_shape(self._predict, self._variables, nothing)
-        return np.zeros((0, *outputs[output].shape[1:]), outputs[output].dtype)
+        return self._engine.run(self._variables, self._batches(images), output)[output]
 
-    def _outputs(self, images: Images) -> Iterator[tuple[dict[str, np.ndarray], int]]:
-        for start in range(0, len(images), self._batch_size):
+    def _batches(self, images: Images) -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, max(1, len(images)), self._batch_size):  # no images: padding alone
             loaded = [
                 load_image(image, self.image_size, start + i)
                 for i, image in enumerate(images[start : start + self._batch_size])
             ]
-            count = len(loaded)
             # Padded to powers of two, so that any number of images needs a handful of compilations.
-            size = self._parallel.num_devices
-            while size < count:
+            size = self._num_devices
+            while size < len(loaded):
                 size *= 2
             size = min(size, self._batch_size)
-            pixels = np.zeros((size, *self.image_size, 3), np.uint8)
-            widths = np.zeros(size, np.int32)
+            batch: dict[str, np.ndarray] = {
+                "image": np.zeros((size, *self.image_size, 3), np.uint8),
+                "native_width": np.zeros(size, np.int32),
+                "valid": np.zeros(size, np.float32),
+            }
             for i, (image, width) in enumerate(loaded):
-                pixels[i], widths[i] = image, width
-            split = self._parallel.split({"image": pixels, "native_width": widths})
-            yield jax.device_get(self._predict(self._variables, split)), count
+                batch["image"][i], batch["native_width"][i], batch["valid"][i] = image, width, 1
+            yield batch
+
+
+def _rows(outputs: Outputs, image: jax.Array, batch: DeviceBatch) -> dict[str, Any]:
+    del image, batch
+    restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
+    return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
 
 
 def num_classes(variables: dict[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -12,9 +13,13 @@ from ml_collections import ConfigDict
 from rireid_jax import distributed
 from rireid_jax.config import recipe_title
 from rireid_jax.runs.files import jsonable, write_whole
-from rireid_jax.runs.tables import results_table
+from rireid_jax.text_table import aligned
 
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
+_RATE_COLUMNS = (("Rank-1", "rank1"), ("Rank-5", "rank5"), ("mAP", "mAP"), ("mINP", "mINP"))
+# Shown with their deviation; 100 columns have no room for more.
+_DEVIATING = ("rank1", "rank5", "mAP")
+_UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its width / the greatest width."
 
 
 @distributed.by_first
@@ -26,7 +31,7 @@ def write_results(
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, stage and step, and the splits if there are any.
+      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") if there are any.
       seconds: that the run took.
 
     Returns:
@@ -58,3 +63,57 @@ def results_text(results: dict[str, Any]) -> str:
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
     return results_table(rows, results.get("splits", ()))
+
+
+def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]] = ()) -> str:
+    """Systems as rows: rates in total and by bin of the query resolution r, and PSNR of restored images.
+
+    Args:
+      rows: {system: metrics as in `results.json`}; the first is the run's own, the second its baseline.
+      trials: the trials that the metrics are means over ("splits" in `results.json`), shown in a table
+        below; the means then have their deviation next to them.
+    """
+    first = next(iter(rows.values()))
+    header = ["system", *(title for title, _ in _RATE_COLUMNS)]
+    header += [f"Rank-1\nat r in\n{b['low']:.2f}-{b['high']:.2f}" for b in first["by_resolution"]]
+    header += ["PSNR\nimage", "PSNR\nforeground"]
+    lines = [header]
+    for system, metrics in rows.items():
+        line = [system]
+        for _, key in _RATE_COLUMNS:
+            deviation = metrics.get(f"{key}_std") if trials and key in _DEVIATING else None
+            shown = f"±{_percent(deviation)}" if deviation is not None else ""
+            line.append(_percent(metrics[key]) + shown)
+        line += [_percent(b["rank1"]) for b in metrics["by_resolution"]]
+        restoration = metrics["restoration"]
+        line += [_decibel(restoration["psnr"]), _decibel(restoration["psnr_foreground"])]
+        lines.append(line)
+    if all(m["restoration"]["psnr"] != m["restoration"]["psnr_bilinear"] for m in rows.values()):
+        # No system leaves the images as they are, so a row says what that would give.
+        bilinear = [first["restoration"][f"psnr{part}_bilinear"] for part in ("", "_foreground")]
+        lines.append(["bilinear", *["-"] * (len(header) - 3), *map(_decibel, bilinear)])
+    table = f"{aligned(lines)}\n{_UNITS}"
+    if not trials:
+        return table
+    if len(trials) > 1:
+        table += f"\nMeans over {len(trials)} trials, ± their standard deviation."
+    return f"{table}\n\n{_trials_table(list(rows), trials)}"
+
+
+def _trials_table(systems: list[str], trials: Sequence[dict[str, Any]]) -> str:
+    """The rates of every system in every trial, and the trial's protocol hash."""
+    titles = [f"{system}\n{title}" for system in systems for title, _ in _RATE_COLUMNS]
+    lines = [["trial", *titles, "protocol"]]
+    for trial in trials:
+        metrics = [trial, trial["baseline"]][: len(systems)]
+        rates = [_percent(m[key]) for m in metrics for _, key in _RATE_COLUMNS]
+        lines.append([str(trial["split"]), *rates, trial["protocol_hash"]])
+    return aligned(lines)
+
+
+def _percent(rate: float | None) -> str:
+    return "-" if rate is None else f"{100 * rate:.1f}"
+
+
+def _decibel(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -8,14 +8,15 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax.config import validate
+from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
 from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.parallel import Parallel
+from rireid_jax.runs.averages import average
 from rireid_jax.runs.results import results_text, write_results
-from rireid_jax.runs.trial import build_dataset, is_trained, run_division
-from rireid_jax.runs.trials import average, split_configs
+from rireid_jax.runs.trial import build_dataset, is_trained, run_trial
 from rireid_jax.runs.workdir import (
     claim,
     claim_data,
@@ -23,8 +24,8 @@ from rireid_jax.runs.workdir import (
     locked,
     read_config,
     read_results,
-    split_folder,
-    split_folders,
+    trial_folder,
+    trial_folders,
 )
 from rireid_jax.text_table import aligned
 from rireid_jax.training.loop import Stopped
@@ -35,8 +36,8 @@ logger = logging.getLogger(__name__)
 def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """Does what the command line asks.
 
-    Where `config.data.splits` names divisions of the identities, each is a run in a folder of its own, and the
-    results are the mean over them.
+    Each trial that `config.data.trials` names is trained and scored in a folder of its own, and the results
+    are the mean over the trials.
 
     Args:
       config: valid or not.
@@ -49,11 +50,11 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     """
     validate(config)
     started = time.monotonic()
-    parts = split_configs(config)
+    trials = trial_configs(config)
     if mode == "build":
-        for part in parts.values() or (config,):
-            title = f"{part.dataset} split {part.data.splits[0]}" if parts else part.dataset
-            _print_built(build_dataset(part, part.dataset), title)
+        for trial in trials.values() or (config,):
+            number = f" trial {trial.data.trials[0]}" if trials else ""
+            _print_built(build_dataset(trial, trial.dataset), f"{trial.dataset}{number}")
         for name in sorted({config.stages[stage].dataset for stage in config.run} - {""}):
             _print_built(build_dataset(config, name), name)
         return
@@ -63,81 +64,83 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     if mode == "evaluate":
         read_config(workdir)  # refuses a folder without a run before it makes one
     with locked(workdir):
-        if parts:
-            results = _run_splits(config, parts, workdir, mode, parallel)
+        if trials:
+            results = _run_trials(config, trials, workdir, mode, parallel)
         else:
             claim(workdir, config)
             data = build_dataset(config, config.dataset)
             print(_complexity(config, len(data.train_pids)), flush=True)
-            results = run_division(config, workdir, mode, data, parallel, started)
-    pictures = "in the folders of the splits" if parts else "beside it"
+            results = run_trial(config, workdir, mode, data, parallel, started)
+    pictures = "in the folders of the trials" if trials else "next to it"
     print(
         f"\n{results_text(results)}\n\nprotocol {results['protocol_hash']}; "
         f"figures in {epath.Path(workdir) / 'results.json'}, pictures {pictures}"
     )
 
 
-def _run_splits(
-    config: ConfigDict, parts: dict[int, ConfigDict], workdir: str, mode: str, parallel: Parallel
+def _run_trials(
+    config: ConfigDict, trials: dict[int, ConfigDict], workdir: str, mode: str, parallel: Parallel
 ) -> dict[str, Any]:
-    """Runs the splits that are not finished, one after another, and writes the mean of all.
+    """Runs the trials that are not finished, one after another, and writes the mean of all.
 
     Args:
       config: of the whole run.
-      parts: the config of each split.
+      trials: the config of each trial.
       workdir: of the whole run, held by this process.
-      mode: "train" leaves a finished split as it is, "evaluate" scores every trained one again.
+      mode: "train" leaves a finished trial as it is, "evaluate" scores every trained one again.
       parallel: the devices.
 
     Returns:
       What `results.json` holds.
 
     Raises:
-      UserError: as `run`; or, once the others are scored, a split that is to be evaluated is not trained.
-      Stopped: asked to stop while training a split.
+      UserError: as `run`; or, once the others are scored, a trial that is to be evaluated is not trained.
+      Stopped: asked to stop while training a trial.
     """
     if has_checkpoints(workdir):
         raise UserError(
-            f"--workdir {workdir}: found the run of a single split, expected the folder above it or a new one"
+            f"--workdir {workdir}: found the run of a single trial, expected the folder above it or a new one"
         )
     claim(workdir, config)
-    folders = {split: split_folder(workdir, split) for split in parts}
+    folders = {trial: trial_folder(workdir, trial) for trial in trials}
     results = {}
     if mode == "train":
-        found = {split: read_results(folders[split], part) for split, part in parts.items()}
-        results = {split: result for split, result in found.items() if result}
-    # All at once: a split that cannot be built should not come out when the others have trained for days.
+        found = {trial: read_results(folders[trial], own) for trial, own in trials.items()}
+        results = {trial: result for trial, result in found.items() if result}
+    # All data are built first, so that a trial that cannot be built is found before days of training.
     data = {
-        split: build_dataset(part, part.dataset)
-        for split, part in parts.items()
-        if mode == "train" or has_checkpoints(folders[split])
+        trial: build_dataset(own, own.dataset)
+        for trial, own in trials.items()
+        if mode == "train" or has_checkpoints(folders[trial])
     }
-    for split in results:  # of the data as they were
-        claim_data(folders[split], {config.dataset: data.pop(split).protocol_hash})
+    for trial in results:  # the data may have changed since
+        claim_data(folders[trial], {config.dataset: data.pop(trial).protocol_hash})
     if mode == "evaluate":
         data = {
-            split: d for split, d in data.items() if is_trained(parts[split], folders[split], d)
+            trial: built
+            for trial, built in data.items()
+            if is_trained(trials[trial], folders[trial], built)
         }
     if data:
         print(_complexity(config, len(next(iter(data.values())).train_pids)), flush=True)
-    for place, split in enumerate(data, 1):
-        logger.info("split %d, %d of %d", split, place, len(data))
-        folder, started = folders[split], time.monotonic()
-        others = [other for other in split_folders(workdir) if other != folder]
+    for place, trial in enumerate(data, 1):
+        logger.info("trial %d, %d of %d", trial, place, len(data))
+        folder, started = folders[trial], time.monotonic()
+        others = [other for other in trial_folders(workdir) if other != folder]
         with locked(folder):
-            claim(folder, parts[split])
+            claim(folder, trials[trial])
             try:
-                results[split] = run_division(
-                    parts[split], folder, mode, data[split], parallel, started, others
+                results[trial] = run_trial(
+                    trials[trial], folder, mode, data[trial], parallel, started, others
                 )
             except Stopped as stopped:
-                raise Stopped(f"split {split}, {stopped}") from None
-    results = {split: results[split] for split in parts if split in results}
-    missing = [str(split) for split in parts if split not in results]
+                raise Stopped(f"trial {trial}, {stopped}") from None
+    results = {trial: results[trial] for trial in trials if trial in results}
+    missing = [str(trial) for trial in trials if trial not in results]
     if missing:
         trained = f" ('{tuple(results)}')" if results else ""
         raise UserError(
-            f"config.data.splits: found {', '.join(missing)} not trained yet in {workdir}, expected only "
+            f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
     return write_results(

@@ -1,4 +1,4 @@
-"""A run on one division of the identities: trains what is not finished, evaluates, writes the results."""
+"""A trial: trains what is not finished, evaluates, and writes the results."""
 
 import logging
 import time
@@ -20,15 +20,22 @@ from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.metrics import MetricsWriter, NoMetrics
 from rireid_jax.runs.pictures import draw_ranked, draw_restored
 from rireid_jax.runs.results import write_results
-from rireid_jax.runs.trials import has_finished, shared_stages, take_over
+from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, take_over
 from rireid_jax.runs.workdir import claim_data
 from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
-from rireid_jax.training.loop import check_backbone, is_finished, num_steps, train_stage
+from rireid_jax.training.loop import (
+    Evaluate,
+    Variables,
+    check_backbone,
+    finished_variables,
+    num_steps,
+    train_stage,
+)
 
 logger = logging.getLogger(__name__)
 
 
-def run_division(
+def run_trial(
     config: ConfigDict,
     workdir: str,
     mode: str,
@@ -40,13 +47,13 @@ def run_division(
     """Trains what is not finished, evaluates, and writes pictures and results.
 
     Args:
-      config: of this run.
-      workdir: of this run, claimed and held by this process.
+      config: of this trial.
+      workdir: of this trial, claimed and held by this process.
       mode: "train" or "evaluate".
       data: the data set.
       parallel: the devices.
-      started: when the run began, on the monotonic clock.
-      others: work directories of other splits.
+      started: when the trial began, on the monotonic clock.
+      others: work directories of other trials.
 
     Returns:
       What `results.json` holds.
@@ -54,18 +61,26 @@ def run_division(
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
     if mode == "train":
-        _train(config, workdir, {"": data}, parallel, others)
-    evaluations, step = _evaluate(config, workdir, data, parallel)
-    baseline = evaluations.get(config.baseline)
+        trained = _train(config, workdir, data, parallel, others)
+    else:
+        trained = {stage: _last(workdir, stage) for stage in _scored(config)}
+    evaluations = {}
+    for stage in _scored(config):
+        step, variables = trained[stage]
+        counts = [len(data.splits[split]) for split in ("query", "gallery")]
+        logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
+        embedder = Embedder(config, stage, len(data.train_pids), parallel)
+        evaluations[stage] = evaluate(config, embedder, variables, data)
+    final, baseline = final_stage(config), evaluations.get(config.baseline)
     measured = {
         "protocol_hash": data.protocol_hash,
-        **evaluations[final_stage(config)].metrics,
+        **evaluations[final].metrics,
         "baseline": baseline.metrics if baseline else None,
-        "stage": final_stage(config),
-        "step": step,
+        "stage": final,
+        "step": trained[final][0],
     }
     if "://" not in workdir:
-        _draw(config, workdir, data, evaluations)
+        distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
     return write_results(workdir, config, measured, time.monotonic() - started)
 
 
@@ -110,108 +125,124 @@ def _build(config: ConfigDict, dataset: str) -> Built:
 
 def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:
     """Whether the stages that are scored have been trained to their end."""
-    for stage in {final_stage(config), config.baseline} - {""}:
+    for stage in _scored(config):
         name = config.stages[stage].dataset
         num_images = len((build_dataset(config, name) if name else data).splits["train"])
-        if not has_finished(config, workdir, stage, num_images):
+        if finished_elsewhere(config, workdir, stage, num_images) is None:
             return False
     return True
 
 
+def _scored(config: ConfigDict) -> list[str]:
+    return [stage for stage in (final_stage(config), config.baseline) if stage]
+
+
+def _last(workdir: str, stage: str) -> tuple[int, Variables]:
+    with Checkpoints(workdir, stage) as checkpoints:
+        return checkpoints.load_latest()
+
+
 def _train(
-    config: ConfigDict,
-    workdir: str,
-    data: dict[str, Built],
-    parallel: Parallel,
-    others: Sequence[str],
-) -> None:
-    """Trains every stage to its end, but those that another split has trained already.
+    config: ConfigDict, workdir: str, data: Built, parallel: Parallel, others: Sequence[str]
+) -> dict[str, tuple[int, Variables]]:
+    """Trains every stage to its end, except those that another trial has trained already.
 
     Args:
-      config: of this run.
-      workdir: of this run.
-      data: data sets by their name in a stage; those that are missing are built and added.
+      config: of this trial.
+      workdir: of this trial.
+      data: the data set.
       parallel: the devices.
-      others: work directories of other splits.
+      others: work directories of other trials.
+
+    Returns:
+      Last step of every stage, and what it ended with.
     """
-    num_classes = len(data[""].train_pids)
+    num_classes = len(data.train_pids)
     check_backbone(config, workdir, num_classes)
+    datasets = {"": data}
+    trained: dict[str, Variables] = {}
+    steps: dict[str, int] = {}
     metrics_log = MetricsWriter(workdir) if distributed.is_first() else NoMetrics()
     with metrics_log as log, StopRequest() as stop:
         for stage in config.run:
             name = config.stages[stage].dataset
-            if name not in data:
-                data[name] = build_dataset(config, name)
+            if name not in datasets:
+                datasets[name] = build_dataset(config, name)
             if name:
-                claim_data(workdir, {name: data[name].protocol_hash})
-            num_images = len(data[name].splits["train"])
-            if is_finished(config, workdir, stage, num_images):
-                logger.info("%s: finished before", stage)
+                claim_data(workdir, {name: datasets[name].protocol_hash})
+            num_images = len(datasets[name].splits["train"])
+            steps[stage] = num_steps(config, stage, num_images)[1]
+            finished = _finished(config, workdir, stage, datasets[name], others)
+            if finished is not None:
+                trained[stage] = finished
                 continue
-            if stage in shared_stages(config):
-                source = take_over(config, stage, workdir, others, data[name])
-                if source:
-                    logger.info("%s: the same in every split, taken from %s", stage, source)
-                    continue
-            steps = num_steps(config, stage, num_images)[1]
             logger.info(
                 "%s: %d steps of %d images; the first one compiles, which takes a while",
-                *(stage, steps, config.batch_size),
+                *(stage, steps[stage], config.batch_size),
             )
-            scorer = None
-            if config.eval.every_epochs and config.stages[stage].extractor != "none":
-                embedder = Embedder(config, stage, num_classes, parallel)
-
-                def scorer(variables: Any, embedder: Embedder = embedder) -> dict[str, float]:
-                    metrics = evaluate(config, embedder, variables, data[""]).metrics
-                    return {name: metrics[name] for name in ("rank1", "mAP")}
-
-            train_stage(
+            trained[stage] = train_stage(
                 config,
                 stage,
                 workdir=workdir,
-                data=data[name],
+                data=datasets[name],
                 num_classes=num_classes,
                 parallel=parallel,
                 log=log,
                 stop=stop,
-                evaluate=scorer,
+                evaluate=_scorer(config, stage, data, parallel),
+                trained=trained,
             )
+    return {stage: (steps[stage], variables) for stage, variables in trained.items()}
 
 
-def _evaluate(
-    config: ConfigDict, workdir: str, data: Built, parallel: Parallel
-) -> tuple[dict[str, Evaluation], int]:
-    """Scores the final stage, and the baseline if there is one.
+def _finished(
+    config: ConfigDict, workdir: str, stage: str, data: Built, others: Sequence[str]
+) -> Variables | None:
+    """What a stage ended with, where this trial or another one has finished it; None where none has."""
+    variables = finished_variables(config, workdir, stage, len(data.splits["train"]))
+    if variables is not None:
+        logger.info("%s: finished before", stage)
+    elif stage in shared_stages(config):
+        taken = take_over(config, stage, workdir, others, data)
+        if taken:
+            source, variables = taken
+            logger.info("%s: the same in every trial, taken from %s", stage, source)
+    return variables
 
-    Returns:
-      Evaluations by stage, and the step of the final stage's checkpoint.
-    """
-    checkpoint = {}
-    for stage in (final_stage(config), config.baseline):
-        if stage:
-            with Checkpoints(workdir, stage) as checkpoints:
-                checkpoint[stage] = checkpoints.load_latest()
-    evaluations = {}
-    for stage, (step, variables) in checkpoint.items():
-        counts = [len(data.splits[split]) for split in ("query", "gallery")]
-        logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
-        embedder = Embedder(config, stage, len(data.train_pids), parallel)
-        evaluations[stage] = evaluate(config, embedder, variables, data)
-    return evaluations, checkpoint[final_stage(config)][0]
+
+def _scorer(config: ConfigDict, stage: str, data: Built, parallel: Parallel) -> Evaluate | None:
+    """Scores a stage with an extractor while it trains, where the config asks for it."""
+    if not config.eval.every_epochs or config.stages[stage].extractor == "none":
+        return None
+    embedder = Embedder(config, stage, len(data.train_pids), parallel)
+
+    def score(variables: Variables) -> dict[str, float]:
+        metrics = evaluate(config, embedder, variables, data).metrics
+        return {name: metrics[name] for name in ("rank1", "mAP")}
+
+    return score
 
 
 def _draw(
-    config: ConfigDict, workdir: str, data: Built, evaluations: dict[str, Evaluation]
+    config: ConfigDict,
+    workdir: str,
+    data: Built,
+    evaluations: dict[str, Evaluation],
+    variables: Variables,
 ) -> None:
+    """Draws the run's pictures.
+
+    Args:
+      config: of this trial.
+      workdir: local folder.
+      data: the data set.
+      evaluations: by stage.
+      variables: of the final stage.
+    """
     stage, folder = final_stage(config), Path(workdir)
-    restore = None  # processes read together, and one draws
+    restore = None
     if config.stages[stage].super_resolution != "bilinear":
-        restore = Extractor.from_workdir(workdir).restore
-
-    def draw() -> None:
-        draw_restored(folder, data, evaluations[stage], restore)
-        if evaluations[stage].query.features.shape[1]:
-            draw_ranked(folder, data, evaluations)
-
-    distributed.from_first(draw)
+        restore = Extractor.from_variables(config, stage, variables).restore
+    draw_restored(folder, data, evaluations[stage], restore)
+    if evaluations[stage].query.features.shape[1]:
+        draw_ranked(folder, data, evaluations)

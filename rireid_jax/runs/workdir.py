@@ -12,6 +12,8 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.config.imports import import_modules
+from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable, write_whole
 
@@ -26,9 +28,10 @@ _IDLE_FIELDS = (
     "parallel",
     "checkpoint",
     "log_every",
+    "profile",
 )
 # What may change between two runs in one folder, because no checkpoint depends on it.
-FREE_FIELDS = (*_IDLE_FIELDS, "data.splits", "eval", "run", "baseline")
+FREE_FIELDS = (*_IDLE_FIELDS, "data.trials", "eval", "run", "baseline")
 
 
 @contextmanager
@@ -71,14 +74,16 @@ def _lock(workdir: str, held: ExitStack) -> None:
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
-    A folder in which nothing has been trained yet, in no split either, counts as new.
+    A folder in which nothing has been trained yet, in no trial either, counts as new.
 
     Raises:
       UserError: the folder belongs to another config; the fields that differ are named.
     """
     path = epath.Path(workdir) / "config.json"
     ours = jsonable(config.to_dict())
-    if path.exists() and any(map(has_checkpoints, (workdir, *split_folders(workdir)))):
+    if path.exists():
+        _refuse_older(workdir, _read_json(path, "a run's config"))
+    if path.exists() and any(map(has_checkpoints, (workdir, *trial_folders(workdir)))):
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
@@ -137,29 +142,42 @@ def read_data(workdir: str) -> dict[str, str]:
     return _read_json(path, "what the run trains on") if path.exists() else {}
 
 
-def split_folder(workdir: str, split: int) -> str:
-    """The work directory of one split of a run over several."""
-    return os.path.join(workdir, f"split{split}")
+def trial_folder(workdir: str, trial: int) -> str:
+    """The work directory of one trial of a run over several."""
+    return os.path.join(workdir, f"trial{trial}")
 
 
 @distributed.by_first
-def split_folders(workdir: str) -> list[str]:
-    """Those of `split_folder` that are there, by number; none for a run that is not over several splits."""
-    names = (path.name for path in epath.Path(workdir).glob("split*"))
-    numbers = [int(name[5:]) for name in names if re.fullmatch(r"split(0|[1-9]\d*)", name)]
-    return [split_folder(workdir, number) for number in sorted(numbers)]
+def trial_folders(workdir: str) -> list[str]:
+    """The folders of a run's trials that exist, by number; none for a run without trials."""
+    names = (path.name for path in epath.Path(workdir).glob("trial*"))
+    numbers = [int(name[5:]) for name in names if re.fullmatch(r"trial(0|[1-9]\d*)", name)]
+    return [trial_folder(workdir, number) for number in sorted(numbers)]
 
 
 def read_config(workdir: str) -> ConfigDict:
-    """The config of a work directory.
+    """The config of a work directory, with the modules imported that `config.imports` names.
 
     Raises:
-      UserError: the folder holds no run, or its config cannot be read.
+      UserError: the folder holds no run, or one of an older version; its config cannot be read, or a module
+        cannot be imported.
     """
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise UserError(f"{workdir}: found no config.json, expected the work directory of a run")
-    return ConfigDict(_tuples(_read_json(path, "a run's config")))
+    config = _tuples(_read_json(path, "a run's config"))
+    _refuse_older(workdir, config)
+    import_modules(config.get("imports", ()))
+    return ConfigDict(config)
+
+
+def _refuse_older(workdir: str, config: Mapping[str, Any]) -> None:
+    return  # until merged
+    for field in old_fields(config):
+        raise UserError(
+            f"{workdir}: found the run of an older version (config.{field} is now config.{new_name(field)}), "
+            "expected one of this version; train again in a new --workdir, or use version 99a42b3"
+        )
 
 
 @distributed.by_first

@@ -184,14 +184,14 @@ class Checkpoints:
         Raises:
           UserError: there is no checkpoint of this step, or it cannot be read.
         """
-        variables = self._load_variables(step) if step in self.steps else None
+        variables = self.find_variables(step)
         if variables is None:
             raise self._no_checkpoint(f"checkpoint of step {step}")
         return variables
 
-    def is_whole(self, step: int) -> bool:
-        """Whether there is a checkpoint of this step, and its variables are what was saved."""
-        return step in self.steps and self._load_variables(step) is not None
+    def find_variables(self, step: int) -> dict[str, Any] | None:
+        """As `load_variables`; None where there is no such checkpoint, or a damaged one."""
+        return self._load_variables(step) if step in self.steps else None
 
     def _load_variables(self, step: int) -> dict[str, Any] | None:
         saved = self._describe(step)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,19 +12,25 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.components import LOSSES
 from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.build import Built
 from rireid_jax.data.loader import train_batches
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import create_network, initialise, variable_shapes
-from rireid_jax.models.rife import adopt
+from rireid_jax.models.network import (
+    create_network,
+    initialise,
+    variable_shapes,
+    zero_variables,
+)
 from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import Metrics, make_train_step
-from rireid_jax.weights import load_backbone, zero_variables
+from rireid_jax.training.trace import Trace
+from rireid_jax.weights import load_backbone
 
 logger = logging.getLogger(__name__)
 
@@ -53,16 +59,31 @@ def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int
     return per_epoch, per_epoch * config.stages[stage].epochs
 
 
-def is_finished(config: ConfigDict, workdir: str, stage: str, num_images: int) -> bool:
-    """Whether the work directory holds the stage's last checkpoint, undamaged."""
+def finished_variables(
+    config: ConfigDict, workdir: str, stage: str, num_images: int
+) -> Variables | None:
+    """What a stage ended with, from the work directory; None unless its last checkpoint is whole."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return checkpoints.is_whole(num_steps(config, stage, num_images)[1])
+        return checkpoints.find_variables(num_steps(config, stage, num_images)[1])
 
 
-def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes: int) -> Variables:
+def initial_variables(
+    config: ConfigDict,
+    stage: str,
+    workdir: str,
+    num_classes: int,
+    trained: Mapping[str, Variables] | None = None,
+) -> Variables:
     """What a stage starts from: random modules, and those that `config.stages[stage].init` names.
 
     An extractor that starts from no stage has its stem and streams from `config.init.backbone`, if given.
+
+    Args:
+      config: the whole config.
+      stage: key of `config.stages`.
+      workdir: with the checkpoints of the stages that this one starts from.
+      num_classes: identities of the classifier.
+      trained: what earlier stages ended with, where that is in memory.
 
     Raises:
       UserError: a stage that it starts from is not in the work directory, or its last checkpoint is
@@ -76,16 +97,26 @@ def initial_variables(config: ConfigDict, stage: str, workdir: str, num_classes:
     for module, source in config.stages[stage].init.items():
         if not source:
             continue
-        with Checkpoints(workdir, source) as checkpoints:
-            step, loaded = checkpoints.load_latest()
-            if step != checkpoints.steps[-1]:
-                raise UserError(
-                    f"config.stages.{stage}.init.{module}: found the last checkpoint of {source} damaged, "
-                    f"expected a whole one; run {source} too (config.run), which goes on at step {step}"
-                )
+        if trained and source in trained:
+            loaded = trained[source]
+        else:
+            loaded = _last_variables(workdir, source, f"config.stages.{stage}.init.{module}")
+        part = network.modules()[module]
         for kind in ("params", "batch_stats"):
             if module in variables[kind]:
-                variables[kind][module] = adopt(variables[kind][module], loaded[kind][module])
+                own, given = variables[kind][module], loaded[kind][module]
+                variables[kind][module] = part.adopt(own, given)
+    return variables
+
+
+def _last_variables(workdir: str, stage: str, field: str) -> Variables:
+    with Checkpoints(workdir, stage) as checkpoints:
+        step, variables = checkpoints.load_latest()
+        if step != checkpoints.steps[-1]:
+            raise UserError(
+                f"{field}: found the last checkpoint of {stage} damaged, expected a whole one; run {stage} too "
+                f"(config.run), which goes on at step {step}"
+            )
     return variables
 
 
@@ -117,8 +148,9 @@ def train_stage(
     log: MetricsLog,
     stop: StopRequest,
     evaluate: Evaluate | None = None,
-) -> None:
-    """Runs a stage to its end, from its latest checkpoint if there is one, and leaves the last checkpoint.
+    trained: Mapping[str, Variables] | None = None,
+) -> Variables:
+    """Runs a stage to its end, from its latest checkpoint if there is one, and saves the last checkpoint.
 
     Args:
       config: the whole config.
@@ -130,6 +162,10 @@ def train_stage(
       log: receives one record a log period.
       stop: says when to save and stop.
       evaluate: scores variables on the way, for the best checkpoint (`config.eval.every_epochs`).
+      trained: what earlier stages ended with, where that is in memory.
+
+    Returns:
+      What the stage ended with, on the host.
 
     Raises:
       Stopped: asked to stop; the state is saved.
@@ -138,7 +174,7 @@ def train_stage(
     source = data.splits["train"]
     steps_per_epoch, total = num_steps(config, stage, len(source))
     network = create_network(config, stage, num_classes, AXIS)
-    optimizer, schedule = create_optimizer(config, stage, steps_per_epoch)
+    optimizer, schedules = create_optimizer(config, stage, steps_per_epoch)
     step_fn = parallel.train_step(make_train_step(config, stage, network, optimizer, AXIS))
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
 
@@ -151,18 +187,24 @@ def train_stage(
             )
             state = checkpoints.restore(parallel.abstract(shapes))
         if state is None:
-            variables = initial_variables(config, stage, workdir, num_classes)
+            variables = initial_variables(config, stage, workdir, num_classes, trained)
             state = parallel.replicate(create_state(variables, optimizer, train))
         start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
-        progress = _Progress(config, stage, schedule, total, steps_per_epoch, log)
+        progress = _Progress(config, stage, schedules, total, steps_per_epoch, log)
 
-        with _batches(config, stage, data, start, parallel) as batches:
+        with (
+            _batches(config, stage, data, start, parallel) as batches,
+            Trace(config.profile, workdir, stage) as trace,
+        ):
             for step in range(start + 1, total + 1):
-                state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
-                progress.add(step, metrics)
+                trace.before(step)
+                with jax.transfer_guard("disallow"):  # all that moves is moved on purpose
+                    state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
+                    progress.add(step, metrics)
+                trace.after(step, metrics)
                 stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
                 if (
@@ -182,6 +224,7 @@ def train_stage(
                         checkpoints.wait()
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
+    return jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
 
 
 def _agreed_step(stage: str, start: int) -> int:
@@ -201,17 +244,10 @@ def _batches(
     """This process's batches from step `start` on; leaving the context ends the workers."""
     spec = config.stages[stage]
     natural = spec.dataset == "natural_images"
-    one = config.loss.resolution_width
-    augmentation = Augmentation(
-        flip=config.data.flip,
-        crop=config.data.crop,
-        degrade=1.0 if natural else config.data.degrade,
-        degrade_targets=config.data.degrade_targets,
-        min_ratio=config.natural_images.min_ratio if natural else config.data.min_ratio,
-        kernel="bicubic" if natural else config.data.recipe.get("kernel", "bicubic"),
-        # A stage without identities restores alone, which nothing is hidden from.
-        erase=config.data.erase if spec.alpha else 0.0,
-    )
+    one = spec.resolution_width
+    kernel = "bicubic" if natural else config.data.recipe.get("kernel", "bicubic")
+    augmentation = Augmentation(kernel=kernel, **spec.augmentation)
+    needs = {need for name, own in spec.losses.items() if own.weight for need in LOSSES[name].needs}
     batches = train_batches(
         data.splits["train"],
         labels=None if natural else {pid: label for label, pid in enumerate(data.train_pids)},
@@ -220,8 +256,8 @@ def _batches(
         seed=config.seed,
         start_step=start,
         augmentation=augmentation,
-        images_per_identity=config.data.images_per_identity if spec.alpha else 0,
-        targets=spec.sr_weight > 0,
+        images_per_identity=spec.images_per_identity,
+        targets="target" in needs,
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -237,12 +273,14 @@ class _Progress:
         self,
         config: ConfigDict,
         stage: str,
-        schedule: Callable[[int], Any],
+        schedules: Mapping[str, Callable[[int], Any]],
         total: int,
         steps_per_epoch: int,
         log: MetricsLog,
     ):
-        self._config, self._stage, self._schedule, self._log = config, stage, schedule, log
+        self._config, self._stage, self._log = config, stage, log
+        # Of the module that the stage is about: the last that inference passes.
+        self._schedule = list(schedules.values())[-1]
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
@@ -281,12 +319,14 @@ class _Progress:
         step, steps, seconds_a_step = self._waiting
         self._waiting = None
         averages = _averages(self._stage, steps)
+        with jax.transfer_guard("allow"):  # of the step's number
+            learning_rate = float(self._schedule(step - 1))
         record = {
             "stage": self._stage,
             "step": step,
             "epoch": step / self._steps_per_epoch,
             **averages,
-            "learning_rate": float(self._schedule(step - 1)),
+            "learning_rate": learning_rate,
             "images_per_second": None
             if math.isnan(seconds_a_step)
             else self._config.batch_size / seconds_a_step,

@@ -1,6 +1,6 @@
 """One training step: the same function under pmap, under shard_map, and on a single device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,14 +9,12 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
-from rireid_jax.data.masks import gaussian_mask, released_mask
-from rireid_jax.models.csr_gan import CSRGAN
-from rireid_jax.models.layers import accurate
+from rireid_jax.components import LOSSES
+from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Network, Outputs
 from rireid_jax.models.pixels import normalise
-from rireid_jax.training import losses
-from rireid_jax.training.adversarial import cascade_loss
 from rireid_jax.training.state import TrainState
+from rireid_jax.training.terms import Inputs
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -30,7 +28,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     axis_name: str | None = None,
 ) -> StepFunction:
-    """The step of a stage: Eq. 4 on this device's part of the batch, and one update of what learns.
+    """The step of a stage: the sum of its loss terms on this device's part of the batch, and one update.
 
     Args:
       config: the whole config.
@@ -41,25 +39,16 @@ def make_train_step(
 
     Returns:
       A pure function from (state, batch) to (state, metrics). The batch holds "image" and "target" uint8
-      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B];
-      "native_width" int32 [B] for CSR-GAN; and "erased", int32 [B, 4], where rectangles (top, left, height, width) are
-      erased at random.
+      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" and, for networks that
+      adapt to it, "native_width" int32 [B]; and "erased", int32 [B, 4], where rectangles (top, left, height, width)
+      are erased at random.
     """
     spec = config.stages[stage]
     train = tuple(spec.train)
-    triplets = bool(spec.alpha and config.loss.triplet_weight)
-    cascade = isinstance(network.super_resolution, CSRGAN)
-
-    def mask_of(batch: Batch) -> Float[Array, "#B H W"]:
-        height, width = batch["image"].shape[1:3]
-        if spec.mask == "gaussian":
-            return jnp.asarray(gaussian_mask(height, width, tuple(config.loss.mask_sigma)))[None]
-        if spec.mask in ("released", "released_fixed"):
-            mask = released_mask(height, width, index_bug=spec.mask == "released")
-            return jnp.asarray(mask)[None]
-        if spec.mask == "segmentation":
-            return batch["mask"].astype(jnp.float32) / 255
-        return jnp.ones((1, height, width), jnp.float32)
+    context = Context.of(config, stage, axis_name=axis_name)
+    weights = {name: own.weight for name, own in spec.losses.items() if own.weight}
+    terms = {name: LOSSES[name].create(spec.losses[name], context) for name in weights}
+    keeps_before_neck = any("before_neck" in term.needs for term in terms.values())
 
     def loss_fn(
         learning: dict[str, Any], state: TrainState, batch: Batch
@@ -73,50 +62,20 @@ def make_train_step(
             normalise(batch["image"]),
             train,
             _inside(batch["erased"], *batch["image"].shape[1:3]) if "erased" in batch else None,
-            batch["native_width"] if cascade else None,
-            mutable=["batch_stats", "intermediates"] if triplets else ["batch_stats"],
+            batch.get("native_width"),
+            mutable=["batch_stats", "intermediates"] if keeps_before_neck else ["batch_stats"],
         )
-        metrics, batch_stats = {}, updates.get("batch_stats", {})
-        none = jnp.zeros(batch["label"].shape, accurate(outputs.restored.dtype))
-        ffsr = rife = discriminators = none
-        if spec.sr_weight and cascade:
-            # Where there is no original, the image as it is keeps the batch's statistics those of persons.
-            has_target = batch["has_target"][:, None, None, None] > 0
-            original = normalise(jnp.where(has_target, batch["target"], batch["image"]))
-            ffsr, discriminators, changed, found = cascade_loss(
-                config, network, variables, original, batch["has_target"], axis_name
-            )
-            batch_stats, metrics = {**batch_stats, **changed}, found
-        elif spec.sr_weight:
-            ffsr = losses.ffsr_loss(outputs.restored, normalise(batch["target"]), mask_of(batch))
-            valid = batch["has_target"]
-            if spec.sr_of_low:
-                valid = valid * (batch["image"] != batch["target"]).any((1, 2, 3))
-            ffsr = losses.per_valid_example(ffsr, valid, axis_name)
-            metrics["ffsr_loss"] = ffsr.mean()
-        if spec.alpha:
-            identity = losses.identity_loss(
-                outputs.logits, batch["label"], config.loss.label_smoothing
-            )
-            resolution = losses.resolution_loss(outputs.gates, batch["resolution"])
-            metrics["identity_loss"] = identity.mean()
-            if triplets:
-                triplet = losses.triplet_loss(
-                    _before_neck(outputs, updates),
-                    batch["label"],
-                    config.loss.triplet_margin,
-                    axis_name,
-                )
-                metrics["triplet_loss"] = triplet.mean()
-                identity = identity + config.loss.triplet_weight * triplet
-            rife = losses.rife_loss(identity, resolution, config.loss.beta)
-            metrics["accuracy"] = (outputs.logits.argmax(-1) == batch["label"]).mean()
-            if resolution.shape[-1]:
-                metrics["resolution_loss"] = resolution.sum(-1).mean()
-        loss = losses.total_loss(ffsr, rife, spec.sr_weight, spec.alpha).mean()
+        before_neck = _before_neck(outputs, updates) if keeps_before_neck else None
+        inputs = Inputs(batch, outputs, before_neck, network, variables, axis_name)
+        values = {name: term(inputs) for name, term in terms.items()}
+        batch_stats: dict[str, Any] = dict(updates.get("batch_stats", {}))
+        metrics: Metrics = {}
+        for value in values.values():
+            batch_stats |= value.batch_stats
+            metrics |= value.metrics
+        loss = sum(weights[name] * value.each for name, value in values.items()).mean()
         metrics["loss"] = loss
-        # Of parameters that no other term has: one gradient of the sum is that of each.
-        return loss + discriminators.mean(), (batch_stats, metrics)
+        return loss, (batch_stats, metrics)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         learning = {name: state.params[name] for name in train}
@@ -143,7 +102,7 @@ def make_train_step(
     return train_step
 
 
-def _before_neck(outputs: Outputs, updates: Mapping[str, Any]) -> Float[Array, "B D"]:
+def _before_neck(outputs: Outputs, updates: Any) -> Float[Array, "B D"]:
     """What the triplet loss compares: f, or what BNNeck makes f of (Luo et al. 2019)."""
     head = updates.get("intermediates", {}).get("extractor", {}).get("head", {})
     assert outputs.feature is not None

@@ -6,34 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rireid_jax.errors import UserError
-from rireid_jax.models.ffsr import ReleasedFFSR
-from rireid_jax.models.network import Network, variable_shapes
-from rireid_jax.models.resnet import ResNet
-from rireid_jax.models.rife import RIFE
+from rireid_jax.models.ffsr_released import ReleasedFFSR
+from rireid_jax.models.network import Network, zero_variables
+from rireid_jax.models.resnet50 import ResNet
+from rireid_jax.models.rife_released import ReleasedRIFE
+from rireid_jax.models.torch_names import AXES, COUNTER, Place, Tensor
 from rireid_jax.weights.files import StateDict, read_state_dict
-from rireid_jax.weights.names import AXES, Place, Weight, backbone_table, table
 
 Variables = dict[str, dict[str, Any]]
 
-# Keys that are known, and that nothing of ours stands for.
-_COUNTER = "num_batches_tracked"  # which only a BatchNorm without momentum reads
-# In the released network: the second stream's batch norm and classifier, which its forward pass does not
-# reach, and attention blocks of some of its revisions, which it does not reach either.
-_UNUSED = re.compile(
-    rf"(.*\.)?{_COUNTER}|model2\.(bn|fc)\..*|model[12]\.net\.base\.satten[123]\..*"
-)
-# In a backbone, what follows the last stage: classifiers and necks of ImageNet, torchreid and fast-reid. And the
-# pixel values that fast-reid normalises by, which are ImageNet's.
-_AFTER_BACKBONE = re.compile(
-    rf"(.*\.)?{_COUNTER}|(fc|classifier|last_linear|heads)\..*|pixel_(mean|std)"
-)
-# Other spellings of a backbone's keys, and ours: fast-reid's; the SE-ResNet50 of pretrained-models.pytorch, which
-# torchreid took over; and the DenseNet121 that torchvision's URL still gives.
+_COUNTERS = re.compile(rf"(.*\.)?{COUNTER}")  # nothing of ours stands for them
+# What follows the last stage of a backbone: classifiers and necks of ImageNet, torchreid and fast-reid. And the pixel
+# values that fast-reid normalises by, which are ImageNet's.
+_AFTER_BACKBONE = re.compile(r"(fc|classifier|last_linear|heads)\..*|pixel_(mean|std)")
+# Other spellings of a backbone's keys, and ours: those of fast-reid, of the SE-ResNet50 of pretrained-models.pytorch,
+# which torchreid took over, and of the DenseNet121 that torchvision's URL still gives.
 _SPELLINGS = (
     (re.compile(r"^backbone\.|^layer0\."), ""),
     (re.compile(r"\.se_module\."), ".se."),
@@ -42,13 +33,13 @@ _SPELLINGS = (
 
 
 @dataclass(frozen=True)
-class Report:
+class Loaded:
     """What became of every key of a `state_dict`.
 
     Attributes:
-      loaded: their values are in our variables.
-      skipped: known to be of no use here.
-      unexpected: not known.
+      loaded: keys whose values are in our variables.
+      skipped: keys that are known to be of no use here.
+      unexpected: keys that are not known.
     """
 
     loaded: tuple[str, ...]
@@ -62,24 +53,24 @@ class Report:
         return text
 
 
-def load_released(path: str | Path) -> tuple[Network, Variables, Report]:
+def load_released(path: str | Path) -> tuple[Network, Variables, Loaded]:
     """Loads a checkpoint of the authors' released code.
 
     Returns:
-      The network with as many identities as the checkpoint has, its variables, and the report.
+      The network with as many identities as the checkpoint has, its variables, and what became of every key.
 
     Raises:
       UserError: the file cannot be read, or lacks a tensor.
     """
     state = read_state_dict(path)
     identities = state.get("model1.fc.weight", np.zeros((0, 0))).shape[0]
-    extractor = RIFE(identities, neck="batch_norm", gate_dim=16, last_stride=1, dual_stem=True)
+    extractor = ReleasedRIFE(identities, gate_dim=16, last_stride=1)
     network = Network(ReleasedFFSR(), extractor)
     variables, report = from_state_dict(state, network, str(path))
     return network, variables, report
 
 
-def load_resnet50(path: str | Path) -> tuple[Network, Variables, Report]:
+def load_resnet50(path: str | Path) -> tuple[Network, Variables, Loaded]:
     """Loads a ResNet50 of torchvision, torchreid or fast-reid, whose feature is the pooled map, 2048-D.
 
     That is torchreid's feature. fast-reid's networks have a last stride of 1, which is set if the keys are
@@ -87,7 +78,7 @@ def load_resnet50(path: str | Path) -> tuple[Network, Variables, Report]:
     reproduced: what they give here is near their own feature, not equal to it.
 
     Returns:
-      The network, without super-resolution and without identities, its variables, and the report.
+      The network, without super-resolution and without identities, its variables, and what became of every key.
 
     Raises:
       UserError: the file cannot be read, or lacks a tensor.
@@ -101,7 +92,7 @@ def load_resnet50(path: str | Path) -> tuple[Network, Variables, Report]:
     return network, variables, report
 
 
-def load_backbone(path: str | Path, network: Network, variables: Variables) -> Report:
+def load_backbone(path: str | Path, network: Network, variables: Variables) -> Loaded:
     """Starts an extractor's stem and stages, in both streams where it has two, from those of its backbone.
 
     Args:
@@ -119,8 +110,8 @@ def load_backbone(path: str | Path, network: Network, variables: Variables) -> R
 
 def from_state_dict(
     state: StateDict, network: Network, source: str = "state_dict"
-) -> tuple[Variables, Report]:
-    """All variables of a network from a `state_dict` with the names that `names.table` gives it.
+) -> tuple[Variables, Loaded]:
+    """All variables of a network from a `state_dict` with the names that its `torch_names` gives.
 
     Args:
       state: arrays by key.
@@ -128,22 +119,25 @@ def from_state_dict(
       source: of `state`, for errors.
 
     Raises:
-      UserError: a tensor is missing, has another shape, or is not finite; or a tensor that is stored under
-        two keys has two values.
+      UserError: a module of the network has no names; a tensor is missing, has another shape, or is not finite; or a
+        tensor that is stored under two keys has two values.
     """
+    rows = network.torch_names()
     variables = zero_variables(network)
-    report = _fill(variables, state, table(network), _UNUSED, source)
-    return variables, report
+    unused = [part.unused_names for part in network.modules().values() if part.unused_names]
+    return variables, _fill(variables, state, rows, unused, source)
 
 
 def to_state_dict(variables: Variables, network: Network) -> StateDict:
     """The `state_dict` of the same network in PyTorch, for `load_state_dict(strict=True)`.
 
-    Keys that stand for one tensor share one array. What the released network holds and does not use is there
-    too, as PyTorch initialises a batch norm, and a classifier of zeros.
+    Keys that stand for one tensor share one array. What the network in PyTorch holds and does not use is there too.
+
+    Raises:
+      UserError: a module of the network has no names.
     """
     state: dict[str, np.ndarray] = {}
-    for row in table(network):
+    for row in network.torch_names():
         array = np.asarray(_get(variables, row.places[0]))
         array = np.ascontiguousarray(array.transpose(np.argsort(AXES[row.kind])))
         counter = np.zeros((), np.int64)
@@ -151,18 +145,17 @@ def to_state_dict(variables: Variables, network: Network) -> StateDict:
             state[name] = array
             module, _, end = name.rpartition(".")
             if end == "running_var":
-                state[f"{module}.{_COUNTER}"] = counter
-    if isinstance(network.super_resolution, ReleasedFFSR):
-        for name in ("bn.weight", "bn.running_var"):
-            state[f"model2.{name}"] = np.ones_like(state[f"model1.{name}"])
-        for name in ("bn.bias", "bn.running_mean", f"bn.{_COUNTER}", "fc.weight", "fc.bias"):
-            state[f"model2.{name}"] = np.zeros_like(state[f"model1.{name}"])
+                state[f"{module}.{COUNTER}"] = counter
+    for part in network.modules().values():
+        state |= part.unused_tensors(state)
     return state
 
 
-def _load_backbone(state: StateDict, source: str, network: Network, variables: Variables) -> Report:
+def _load_backbone(state: StateDict, source: str, network: Network, variables: Variables) -> Loaded:
+    assert network.extractor is not None
     state = {_respelled(key): value for key, value in state.items()}
-    return _fill(variables, state, backbone_table(network), _AFTER_BACKBONE, source)
+    rows = [row.inside("extractor") for row in network.extractor.backbone_names()]
+    return _fill(variables, state, rows, [_AFTER_BACKBONE], source)
 
 
 def _respelled(key: str) -> str:
@@ -174,11 +167,11 @@ def _respelled(key: str) -> str:
 def _fill(
     variables: Variables,
     state: StateDict,
-    rows: Sequence[Weight],
-    known: re.Pattern[str],
+    rows: Sequence[Tensor],
+    unused: Sequence[re.Pattern[str]],
     source: str,
-) -> Report:
-    """Puts every row's tensor in its places."""
+) -> Loaded:
+    """Puts every row's tensor in its places; `unused` matches keys that nothing of ours stands for."""
     problems = []
     missing = [row.names[0] for row in rows if not any(name in state for name in row.names)]
     if missing:
@@ -202,11 +195,12 @@ def _fill(
     if problems:
         raise UserError(f"{source}: {_some(problems, '; ')}")
     rest = sorted(state.keys() - set(loaded))
-    skipped = tuple(key for key in rest if known.fullmatch(key))
-    return Report(tuple(loaded), skipped, tuple(key for key in rest if not known.fullmatch(key)))
+    skipped = {key for key in rest if any(p.fullmatch(key) for p in (_COUNTERS, *unused))}
+    unexpected = tuple(key for key in rest if key not in skipped)
+    return Loaded(tuple(loaded), tuple(sorted(skipped)), unexpected)
 
 
-def _fault(array: np.ndarray, row: Weight, variables: Variables) -> str | None:
+def _fault(array: np.ndarray, row: Tensor, variables: Variables) -> str | None:
     shape = _get(variables, row.places[0]).shape
     expected = [shape[axis] for axis in np.argsort(AXES[row.kind])]
     if list(array.shape) != expected:
@@ -216,13 +210,6 @@ def _fault(array: np.ndarray, row: Weight, variables: Variables) -> str | None:
     if not np.isfinite(array).all():
         return "is not finite"
     return None
-
-
-def zero_variables(network: Network) -> Variables:
-    """Variables of a network's shapes, to load weights into; they take no memory. It has no discriminators."""
-    shapes = variable_shapes(network, (32, 32))  # the same for images of any size
-    # Broadcast: every one is replaced, or known to be of no size.
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)
 
 
 def _get(tree: Any, place: Place) -> Any:

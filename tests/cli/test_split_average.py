@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 from etils import epath
+from rireid_jax.runs.tables import results_table
+from rireid_jax.runs.trials import average, shared_stages, split_configs, take_over
 
 from rireid_jax.config import base_config
 from rireid_jax.data.build import Built
 from rireid_jax.data.build.dataset import RecordSource
 from rireid_jax.evaluation.evaluate import RATES
 from rireid_jax.parallel import Parallel
-from rireid_jax.runs.tables import results_table
-from rireid_jax.runs.trials import average, shared_stages, split_configs, take_over
 from rireid_jax.runs.workdir import claim_data, read_results, split_folders
 from rireid_jax.training import checkpoint as checkpoint_module
 from rireid_jax.training.checkpoint import Checkpoints, copy_checkpoint

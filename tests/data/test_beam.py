@@ -4,11 +4,11 @@ import logging
 
 import pytest
 from raw_folders import write_viper
+from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from rireid_jax.errors import UserError
 
 

@@ -15,10 +15,10 @@ import pytest
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
+from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.data.build import build
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import decode_image, decode_mask
 from rireid_jax.errors import UserError

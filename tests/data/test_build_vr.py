@@ -4,10 +4,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from rireid_jax.data.build.vr import VRMarket1501Builder
 from small_recipes import MARKET
 
 from rireid_jax.data.build import build
-from rireid_jax.data.build.vr import VRMarket1501Builder
 from rireid_jax.data.degradation import draw_width
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from raw_folders import write_caviar
-
 from rireid_jax.data.raw.caviar import CAVIAR4REID
+
 from rireid_jax.errors import UserError
 
 

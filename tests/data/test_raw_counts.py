@@ -1,7 +1,6 @@
 """What a download holds beside what its authors count."""
 
 import pytest
-
 from rireid_jax.data.raw.base import RawDataset, RawImage
 from rireid_jax.data.raw.caviar import CAVIAR4REID
 from rireid_jax.data.raw.market1501 import Market1501

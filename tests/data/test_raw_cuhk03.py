@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 from raw_folders import write_cuhk03_extracted, write_cuhk03_mat
-
 from rireid_jax.data.raw.cuhk03 import CUHK03
+
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from raw_folders import write_msmt17
-
 from rireid_jax.data.raw.msmt17 import MSMT17
+
 from rireid_jax.errors import UserError
 
 LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")

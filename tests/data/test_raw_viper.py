@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from raw_folders import write_viper
-
 from rireid_jax.data.raw.viper import VIPeR
+
 from rireid_jax.errors import UserError
 
 

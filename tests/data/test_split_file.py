@@ -4,11 +4,11 @@ import json
 
 import pytest
 from raw_folders import write_caviar, write_viper
+from rireid_jax.data.build.split_file import read_split_file
+from rireid_jax.data.raw.base import RawImage
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
-from rireid_jax.data.build.split_file import read_split_file
-from rireid_jax.data.raw.base import RawImage
 from rireid_jax.errors import UserError
 
 IMAGES = [

@@ -9,11 +9,11 @@ import pytest
 from doctor_report import images, table_row
 from market_folder import write_market_folder
 from PIL import Image
+from rireid_jax.data.raw.base import Count
+from rireid_jax.data.raw.viper import VIPeR
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
-from rireid_jax.data.raw.base import Count
-from rireid_jax.data.raw.viper import VIPeR
 from rireid_jax.doctor import diagnosis
 
 

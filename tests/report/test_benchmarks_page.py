@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
+from rireid_jax.data.raw.market1501 import Market1501
+from rireid_jax.data.raw.msmt17 import MSMT17
 
 from rireid_jax.cli.flags import MODES
 from rireid_jax.config import DATASETS, base_config, recipe_of, validate
-from rireid_jax.data.raw.market1501 import Market1501
-from rireid_jax.data.raw.msmt17 import MSMT17
 from rireid_jax.paper.published import BENCHMARKS, ORIGINS, RESULTS, SOURCES, Result
 
 ROOT = Path(__file__).parents[2]

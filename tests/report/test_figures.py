@@ -2,7 +2,6 @@
 
 import numpy as np
 from PIL import Image
-
 from rireid_jax.runs.figures import (
     RIGHT,
     WRONG,

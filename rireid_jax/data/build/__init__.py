@@ -1,5 +1,5 @@
-"""Builders: raw files or drawings in, TFDS data sets of records out."""
+"""Data sets on disk: raw files or drawings in, TFDS data sets of records out."""
 
-from rireid_jax.data.build.dataset import BUILDERS, Built, build
+from rireid_jax.data.build.dataset import Built, build
 
-__all__ = ["BUILDERS", "Built", "build"]
+__all__ = ["Built", "build"]

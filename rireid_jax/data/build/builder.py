@@ -1,11 +1,10 @@
-"""What all builders share: from a list of images to a TFDS data set on disk.
+"""From a `Dataset` to a TFDS data set on disk.
 
-A builder says which images its splits have (`list_items`) and how one becomes a record (`make`).
-Everything else is here and in `shards`: the order, threads or clusters, bad images, checks, the protocol hash.
-TensorFlow is not needed: images reach TFDS as encoded bytes, and go to array_record files.
+A `Dataset` lists the images of its splits and makes a record of each. Everything else is here and in `shards`:
+the order, threads or clusters, bad images, checks, the protocol hash. TensorFlow is not needed: images reach
+TFDS as encoded bytes, and go to array_record files.
 """
 
-import abc
 import contextlib
 import errno
 import functools
@@ -18,10 +17,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -29,18 +26,15 @@ from absl import logging as absl_logging
 from etils import epath
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-from rireid_jax.config import effective_recipe
 from rireid_jax.data.build.beam import run_on_beam
 from rireid_jax.data.build.checks import LeftOut, check_names, check_queries
-from rireid_jax.data.build.shards import Item, plan_shards, read_report, write_shard
-from rireid_jax.data.raw.base import file_size
-from rireid_jax.data.records import FORMAT_VERSION, ProtocolHash, Record, recipe_hash
+from rireid_jax.data.build.shards import plan_shards, read_written, write_shard
+from rireid_jax.data.dataset import Dataset, Item
+from rireid_jax.data.files import file_size
+from rireid_jax.data.records import ProtocolHash, Record, recipe_hash
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 # An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
 # collection of garbage; so whoever makes a record looks here.
@@ -49,121 +43,64 @@ _SHARDS = "shards"  # where they are until the data set is complete
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder):
-    """A TFDS builder of records.
+    """The TFDS builder of any data set.
 
-    The data set lies in ``data_dir/<dataset>/<hash of the recipe>/<format version>``. It is built
-    in a temporary folder beside and renamed when complete, so a build that fails or is interrupted
-    leaves nothing. Two processes may build at once: both do the work, one of them wins the rename,
+    The data set lies in `data_dir/<dataset>/<hash of the recipe>/<version>`. It is built in a temporary
+    folder next to that one, which is renamed when it is complete, so a build that fails or is interrupted
+    leaves nothing. Two processes may build at once: both do the work, one of them wins the rename, and
     both read the winner's files.
     """
 
-    VERSION = tfds.core.Version(f"{FORMAT_VERSION}.0.0")
+    VERSION = tfds.core.Version("1.0.0")  # TFDS wants one of the class; each data set has its own
     # Nothing is downloaded; TFDS would look for checksums by way of a package it does not install.
     url_infos = None
-    # Decoding and resampling release the interpreter's lock; drawing does not.
-    draws = False
 
-    def __init__(
-        self,
-        recipe: Mapping[str, Any],
-        *,
-        data_dir: str,
-        raw_dir: str = "",
-        max_bad_images: int = 0,
-        threads: int = 0,
-        beam: str = "",
-    ):
+    def __init__(self, dataset: Dataset, *, data_dir: str, max_bad_images: int = 0, beam: str = ""):
         """Prepares a build; nothing is read or written yet.
 
         Args:
-          recipe: every field of the data set's recipe in the config.
+          dataset: what to build.
           data_dir: where built data sets go.
-          raw_dir: where the original files lie; "" where there are none.
           max_bad_images: unreadable images to leave out before giving up.
-          threads: that read and make images; 0: as many as there are cores, but at most 16.
           beam: options of the Apache Beam pipeline that builds; "": this process does.
         """
-        self._arguments = dict(
-            recipe=dict(recipe),
-            data_dir=data_dir,
-            raw_dir=raw_dir,
-            max_bad_images=max_bad_images,
-            threads=1,  # a cluster has a worker for every core
-        )
-        self.recipe = dict(recipe)
-        self.raw_dir = raw_dir
+        self.name = dataset.name  # type: ignore[misc]  # TFDS has one class for each name
+        self.dataset = dataset
         self.max_bad_images = max_bad_images
-        self.threads = 1 if self.draws else threads or min(16, os.cpu_count() or 1)
         self.beam = beam
-        self.width_max = 0  # pixels; of r = width / width_max; known once it is built
-        config = tfds.core.BuilderConfig(name=recipe_hash(self.name, self.hashed_recipe()))
+        self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images)
+        config = tfds.core.BuilderConfig(
+            name=recipe_hash(self.name, dataset.hashed_recipe()),
+            version=tfds.core.Version(dataset.version),
+        )
         with quiet():  # TFDS warns of every config that is not in a list
             super().__init__(
                 data_dir=os.path.expanduser(data_dir), config=config, file_format="array_record"
             )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Builders travel to workers as what they were made from."""
-        return _rebuild, (type(self), self._arguments, self.width_max)
-
-    @abc.abstractmethod
-    def list_items(self) -> dict[str, list[Item]]:
-        """The images of every split, in any order; by names and lists, as far as these tell.
-
-        Raises:
-          UserError: the raw files are not what the data set expects.
-        """
-
-    @abc.abstractmethod
-    def greatest_width(self) -> int:
-        """Of r = width / greatest width, in pixels; where the recipe does not say, that of all images."""
-
-    @abc.abstractmethod
-    def make(self, item: Item) -> Record | None:
-        """Makes one record: a function of the item and the recipe alone.
-
-        Returns:
-          The record, or None where the image is of no use to the data set.
-
-        Raises:
-          UserError: the image is not readable.
-        """
-
-    def hashed_recipe(self) -> dict[str, Any]:
-        """The recipe by which data sets and protocols are told apart."""
-        return effective_recipe(self.name, self.recipe)
-
-    @property
-    def expected_size(self) -> tuple[int, int] | None:
-        """(width, height) in pixels of all high-resolution images; None where they vary."""
-        return None
-
-    def sources(self) -> Sequence[Path]:
-        """Raw files that the data set depends on, other than those of its images."""
-        return ()
-
-    def raw_size(self, item: Item) -> int:
-        """Bytes of an image's own file; 0 where it has none."""
-        return file_size(item.origin) if isinstance(item.origin, Path) else 0
-
-    def in_threads(self, function: Callable[[T], R], values: Iterable[T]) -> list[R]:
-        """The function of every value, in the order of the values."""
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(function, values))
-
-    @functools.cached_property
-    def items(self) -> dict[str, list[Item]]:
-        """What `list_items` returned; raw folders may be large."""
-        return self.list_items()
+        """Travels to workers as what it was made from."""
+        return _rebuild, (self.dataset, self._arguments)
 
     def prepare(self) -> None:
         """Builds the data set.
 
         Raises:
-          UserError: what ``list_items`` raises; more than ``max_bad_images`` unreadable images;
-            names that appear twice; a query without any possible match; a full
-            disk, or a folder that cannot be written to.
+          UserError: what `list_items` raises; more than `max_bad_images` unreadable images; names that
+            appear twice; a query without any possible match; a full disk, or a folder that cannot be
+            written to.
         """
+        try:
+            for mismatch in self.dataset.mismatches():
+                logger.warning(
+                    "%s: %s; results on a part of it are not comparable with published ones",
+                    *(self.name, mismatch),
+                )
+            self._prepare()
+        finally:
+            self.dataset.close()
+
+    def _prepare(self) -> None:
         try:
             with (
                 _terminated_as_by_exit(),
@@ -191,12 +128,13 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
     def fingerprint(self) -> str:
         """A hash of the raw files' names, sizes in bytes and labels; "" where nothing is raw."""
-        if not self.raw_dir:
+        dataset = self.dataset
+        if not dataset.raw_dir:
             return ""
         rows: list[tuple[Any, ...]] = []
-        for split, items in self.items.items():
-            rows += [(split, i.name, i.pid, i.camid, self.raw_size(i)) for i in items]
-        rows += [("", path.name, 0, 0, file_size(path)) for path in self.sources()]
+        for split, items in dataset.items.items():
+            rows += [(split, i.name, i.pid, i.camid, dataset.raw_size(i)) for i in items]
+        rows += [("", path.name, 0, 0, file_size(path)) for path in dataset.sources()]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -215,12 +153,13 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
 
         TFDS would shuffle the records first, and needs TensorFlow to do so past one gigabyte.
         """
-        check_names(self.items)
-        check_queries(self.items)
-        self.width_max = self.greatest_width()
+        items = self.dataset.items
+        check_names(items)
+        check_queries(items)
+        _ = self.dataset.width_max  # its errors come before the work
         folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
-        shards = plan_shards(self.items, folder)
-        counts = ", ".join(f"{len(items)} of {split}" for split, items in self.items.items())
+        shards = plan_shards(items, folder)
+        counts = ", ".join(f"{len(listed)} of {split}" for split, listed in items.items())
         logger.info("%s: builds %s", self.name, counts)
         if self.beam:
             run_on_beam(self.beam, shards, functools.partial(self.write, folder=str(folder)))
@@ -239,41 +178,41 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             epath.Path(folder),
             make=self._make_unless_terminated,
             serialize=serialize,
-            expected_size=self.expected_size,
+            expected_size=self.dataset.expected_size,
             max_bad_images=self.max_bad_images,
-            threads=self.threads,
+            threads=self.dataset.threads,
         )
 
     def _make_unless_terminated(self, item: Item) -> Record | None:
         if _TERMINATED.is_set():
             sys.exit(128 + signal.SIGTERM)
-        return self.make(item)
+        return self.dataset.make(item)
 
     def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
         """Moves the records to their places and writes the data set's metadata."""
-        protocol = ProtocolHash(self.name, self.hashed_recipe())
+        protocol = ProtocolHash(self.name, self.dataset.hashed_recipe())
         train_pids: set[int] = set()
-        lengths: dict[str, list[int]] = {split: [] for split in self.items}
-        num_bytes = dict.fromkeys(self.items, 0)
-        written: dict[str, list[str]] = {split: [] for split in self.items}
+        lengths: dict[str, list[int]] = {split: [] for split in self.dataset.items}
+        num_bytes = dict.fromkeys(self.dataset.items, 0)
+        written: dict[str, list[str]] = {split: [] for split in self.dataset.items}
         left_out = LeftOut(self.name, self.max_bad_images)
         for shard in shards:
-            report = read_report(shard, folder)
-            left_out.add(report)
-            for row in report.rows:
+            summary = read_written(shard, folder)
+            left_out.add(summary)
+            for row in summary.rows:
                 protocol.add(row)
             split = shard.rpartition("-")[0]
             if split == "train":
-                train_pids.update(row.pid for row in report.rows)
-            if report.rows:
-                lengths[split].append(len(report.rows))
-                num_bytes[split] += report.num_bytes
+                train_pids.update(row.pid for row in summary.rows)
+            if summary.rows:
+                lengths[split].append(len(summary.rows))
+                num_bytes[split] += summary.num_bytes
                 written[split].append(shard)
-        left_out.tell(self.expected_size)
+        left_out.tell(self.dataset.expected_size)
         for split, names in written.items():
             if not names:
                 raise UserError(
-                    f"{self.name}: found no image of use for {split} in {self.raw_dir}, expected "
+                    f"{self.name}: found no image of use for {split} in {self.dataset.raw_dir}, expected "
                     "some that are readable and large enough"
                 )
         if left_out.any:
@@ -300,26 +239,24 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.info.set_splits(tfds.core.SplitDict(infos))
         self.info.metadata.update(
             protocol_hash=protocol.hexdigest(),
-            width_max=self.width_max,
+            width_max=self.dataset.width_max,
             train_pids=sorted(train_pids),
             fingerprint=self.fingerprint(),
-            recipe=self.hashed_recipe(),
+            recipe=self.dataset.hashed_recipe(),
         )
         folder.rmtree()
 
     def _check_what_is_left(self, shards: Iterable[str], folder: epath.Path) -> None:
         """Checks again what images that were left out may have undone."""
-        left: dict[str, list[Item]] = {split: [] for split in self.items}
+        left: dict[str, list[Item]] = {split: [] for split in self.dataset.items}
         for shard in shards:
-            for row in read_report(shard, folder).rows:
+            for row in read_written(shard, folder).rows:
                 left[row.split].append(Item(row.name, row.pid, row.camid, ()))
         check_queries(left)
 
 
-def _rebuild(kind: type[RecordBuilder], arguments: dict[str, Any], width_max: int) -> RecordBuilder:
-    builder = kind(**arguments)
-    builder.width_max = width_max
-    return builder
+def _rebuild(dataset: Dataset, arguments: dict[str, Any]) -> RecordBuilder:
+    return RecordBuilder(dataset, **arguments)
 
 
 def _features() -> tfds.features.FeaturesDict:

@@ -1,15 +1,15 @@
 """What must hold of the images of a data set, before it is built and after images were left out."""
 
 import logging
-from collections.abc import Mapping, Sequence
 
-from rireid_jax.data.build.shards import Item, Report
+from rireid_jax.data.build.shards import Written
+from rireid_jax.data.dataset import Splits
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-def check_names(splits: Mapping[str, Sequence[Item]]) -> None:
+def check_names(splits: Splits) -> None:
     """Every record needs a name of its own.
 
     Raises:
@@ -26,7 +26,7 @@ def check_names(splits: Mapping[str, Sequence[Item]]) -> None:
             seen[item.name] = split
 
 
-def check_queries(splits: Mapping[str, Sequence[Item]]) -> None:
+def check_queries(splits: Splits) -> None:
     """Every query needs a gallery image of its identity from another camera to be found.
 
     Raises:
@@ -60,12 +60,12 @@ class LeftOut:
     def any(self) -> bool:
         return self._bad + self._passed_over > 0
 
-    def add(self, report: Report) -> None:
+    def add(self, written: Written) -> None:
         """Raises UserError as soon as there are too many bad images."""
-        self._passed_over += report.passed_over
-        self._num_odd += report.num_odd
-        self._odd_size = self._odd_size or report.odd_size
-        for message in report.bad:
+        self._passed_over += written.passed_over
+        self._num_odd += written.num_odd
+        self._odd_size = self._odd_size or written.odd_size
+        for message in written.bad:
             self._bad += 1
             if self._bad > self._max_bad_images:
                 raise UserError(
@@ -82,7 +82,7 @@ class LeftOut:
             )
         if expected_size and self._num_odd:
             logger.warning(
-                "%s: %d images have not the benchmark's %dx%d pixels, first %s; is this the "
+                "%s: expected %dx%d pixels, found %d images of another size, first %s; is this the "
                 "original download?",
-                *(self._dataset, self._num_odd, *expected_size, self._odd_size),
+                *(self._dataset, *expected_size, self._num_odd, self._odd_size),
             )

@@ -7,34 +7,10 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from rireid_jax.components import DATASETS
 from rireid_jax.data.build.builder import RecordBuilder, quiet
-from rireid_jax.data.build.caviar import CAVIARBuilder
-from rireid_jax.data.build.folder import FolderBuilder
-from rireid_jax.data.build.mlr import (
-    MLRCUHK03Builder,
-    MLRMarket1501Builder,
-    MLRVIPeRBuilder,
-)
-from rireid_jax.data.build.natural_images import NaturalImagesBuilder
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
-from rireid_jax.data.build.vr import VRMarket1501Builder, VRMSMT17Builder
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
-
-BUILDERS: Mapping[str, type[RecordBuilder]] = {
-    builder.name: builder
-    for builder in (
-        PedestriansBuilder,
-        CAVIARBuilder,
-        MLRVIPeRBuilder,
-        MLRCUHK03Builder,
-        VRMarket1501Builder,
-        VRMSMT17Builder,
-        MLRMarket1501Builder,
-        FolderBuilder,
-        NaturalImagesBuilder,
-    )
-}
 
 
 class RecordSource:
@@ -62,9 +38,9 @@ class Built:
     Attributes:
       dataset: its name.
       protocol_hash: what its results are comparable under.
-      train_pids: identities of the split ``train``, sorted; the position of one is its label.
+      train_pids: identities of the split `train`, sorted; the position of one is its label.
       width_max: pixels; of r = width / width_max.
-      splits: records by split; ``train``, ``query`` and ``gallery``, or ``train`` alone.
+      splits: records by split; `train`, `query` and `gallery`, or `train` alone.
       path: its folder.
     """
 
@@ -82,9 +58,10 @@ def check_same_files(builder: RecordBuilder) -> None:
     Raises:
       UserError: `raw_dir` is given and holds others.
     """
-    if builder.raw_dir and builder.fingerprint() != builder.info.metadata["fingerprint"]:
+    raw_dir = builder.dataset.raw_dir
+    if raw_dir and builder.fingerprint() != builder.info.metadata["fingerprint"]:
         raise UserError(
-            f"--config.data.raw_dir: the files in {builder.raw_dir} are not those that "
+            f"--config.data.raw_dir: the files in {raw_dir} are not those that "
             f"{builder.data_path} was built from; delete that folder to build anew, or give another "
             "--config.data.dir"
         )
@@ -103,8 +80,8 @@ def build(
     """Builds a data set unless it has been built before, and opens it.
 
     Args:
-      dataset: a key of ``BUILDERS``.
-      recipe: ``config.data.recipe``, or count, size and seed of natural images.
+      dataset: a name in `DATASETS`.
+      recipe: a value for every field of the data set's recipe.
       data_dir: where built data sets go; made if need be.
       raw_dir: where the original files lie. "" opens what was built before.
       max_bad_images: unreadable images to leave out, each with a warning, before giving up.
@@ -115,12 +92,10 @@ def build(
       UserError: the raw files are missing, are not what the data set expects, or are other files
         than those of the earlier build; the disk is full.
     """
-    builder = BUILDERS[dataset](
-        recipe,
+    builder = RecordBuilder(
+        DATASETS[dataset](recipe, raw_dir, threads),
         data_dir=data_dir,
-        raw_dir=raw_dir,
         max_bad_images=max_bad_images,
-        threads=threads,
         beam=beam,
     )
     path = str(builder.data_path)

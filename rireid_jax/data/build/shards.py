@@ -1,8 +1,8 @@
 """The files of a data set: planned at once, written one by one, wherever and in whatever order.
 
 A plan divides the images of every split, in the order of their names, into shards of a fixed number. Each
-shard is written by `write_shard`, a function of its plan alone, which leaves two files: the records, and a
-report of them. That is why threads, processes and clusters give the same bytes, and why memory is bounded by a
+shard is written by `write_shard`, a function of its plan alone, which leaves two files: the records and a
+summary of them. That is why threads, processes and clusters give the same bytes, and why memory is bounded by a
 few hundred images however many there are.
 """
 
@@ -18,7 +18,7 @@ from uuid import uuid4
 from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
 
-from rireid_jax.data.raw.base import Origin
+from rireid_jax.data.dataset import Item
 from rireid_jax.data.records import ProtocolRow, Record, encoded_size
 from rireid_jax.errors import UserError
 
@@ -28,28 +28,8 @@ SHARD_SIZE = 2_000  # images; a unit of work, some hundred megabytes at most
 _CHUNK = 256  # records held in memory on their way to the disk
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An image that is to become a record.
-
-    Attributes:
-      name: of the record.
-      pid: identity.
-      camid: camera.
-      origin: the raw file, or the numbers that the image is found by or drawn from.
-      ratio: n, where the image is to be down-sampled by 1/n; 0 where it is low by nature, so that
-        nobody knows its original.
-    """
-
-    name: str
-    pid: int
-    camid: int
-    origin: Origin
-    ratio: int = 1
-
-
 @dataclass(frozen=True)
-class Report:
+class Written:
     """What became of a shard.
 
     Attributes:
@@ -57,8 +37,8 @@ class Report:
       num_bytes: of the records.
       bad: messages about unreadable images.
       passed_over: images that the builder had no use for.
-      odd_size: the first image that has not the size that the benchmark's have, and its size.
-      num_odd: how many there are.
+      odd_size: the first image of another size than the benchmark's images have, and its size.
+      num_odd: how many such images there are.
     """
 
     rows: Sequence[ProtocolRow]
@@ -101,7 +81,7 @@ def write_shard(
 
     Args:
       shard: its name.
-      folder: of the plans; records and report go there too.
+      folder: of the plans; what is written goes there too.
       make: makes a record; None: the image is of no use. May raise UserError.
       serialize: the record as it is stored.
       expected_size: (width, height) that high-resolution images should have; None: any.
@@ -109,7 +89,7 @@ def write_shard(
       threads: that make records.
 
     Returns:
-      How many images were unreadable; if more than ``max_bad_images``, those after them were not tried.
+      How many images were unreadable; if more than `max_bad_images`, those after them were not tried.
     """
     split = shard.rpartition("-")[0]
     items: list[Item] = pickle.loads((folder / f"{shard}.plan").read_bytes())
@@ -149,7 +129,7 @@ def write_shard(
                 break
     writer.close()
     (folder / unique).replace(folder / f"{shard}.records")
-    report = {
+    summary = {
         "rows": rows,
         "num_bytes": num_bytes,
         "bad": bad,
@@ -158,19 +138,19 @@ def write_shard(
         "num_odd": num_odd,
     }
     temporary = folder / f"{unique}.json"
-    temporary.write_text(json.dumps(report))
-    temporary.replace(folder / f"{shard}.report")
+    temporary.write_text(json.dumps(summary))
+    temporary.replace(folder / f"{shard}.summary")
     return len(bad)
 
 
-def read_report(shard: str, folder: epath.Path) -> Report:
+def read_written(shard: str, folder: epath.Path) -> Written:
     """What `write_shard` left."""
-    report: dict[str, Any] = json.loads((folder / f"{shard}.report").read_text())
+    summary: dict[str, Any] = json.loads((folder / f"{shard}.summary").read_text())
     rows = [
         ProtocolRow(split, name, tuple(size), pid, camid)
-        for split, name, size, pid, camid in report.pop("rows")
+        for split, name, size, pid, camid in summary.pop("rows")
     ]
-    return Report(rows=rows, **report)
+    return Written(rows=rows, **summary)
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

@@ -1,6 +1,6 @@
 """Drawn pedestrians: a person re-identification data set that needs no download.
 
-``render`` draws picture number ``shot`` of person ``identity`` before camera ``camera``, and the
+`render` draws picture number `shot` of person `identity` before camera `camera`, and the
 exact mask of the person. Identities share coarse colours and differ in fine detail, so that the
 number of pixels of an image decides how well its person can be told from others.
 """

@@ -19,9 +19,9 @@ THIGH, SHIN, UPPER_ARM, FOREARM = 0.235, 0.235, 0.165, 0.15
 class Pose:
     """How a person stands in one image.
 
-    ``facing`` is 0 towards the viewer, pi / 2 to the right, pi away; ``phase`` in [0, 2 pi) is the
-    instant of the walking cycle and ``stride`` its largest hip angle; all in radians. ``lean``
-    moves the head sideways, in units; ``phone`` raises the right hand to the ear.
+    `facing` is 0 towards the viewer, pi / 2 to the right, pi away; `phase` in [0, 2 pi) is the
+    instant of the walking cycle and `stride` its largest hip angle; all in radians. `lean`
+    moves the head sideways, in units; `phone` raises the right hand to the ear.
     """
 
     facing: float
@@ -32,7 +32,7 @@ class Pose:
 
 
 def sample_pose(rng: np.random.Generator, facing: float) -> Pose:
-    """A walking or standing person who looks about into the direction ``facing``."""
+    """A walking or standing person who looks about into the direction `facing`."""
     walking = rng.random() < 0.75
     return Pose(
         facing=facing + rng.normal(0.0, 0.22),
@@ -92,7 +92,7 @@ class Body:
 def _swung(
     joint: tuple[float, float, float], length: float, angle: float, outwards: float = 0.0
 ) -> tuple[float, float, float]:
-    """The far end of a limb that hangs from ``joint``, swung forwards and outwards (radians)."""
+    """The far end of a limb that hangs from `joint`, swung forwards and outwards (radians)."""
     left, forward, up = joint
     reach = length * cos(outwards)
     return (

@@ -14,10 +14,10 @@ GROUNDS = ("asphalt", "paving", "grass", "tiles")
 class Camera:
     """A place and a device. Lengths are in frame heights, angles in radians.
 
-    ``gains`` and ``gamma`` map light to pixel values, channel by channel; ``horizon`` is how far
-    below the middle of the frame the wall meets the ground; ``elevation`` is the sine of the angle
-    at which the camera looks down; ``person`` is the usual height of a person in the frame, and
-    ``facing`` where most people walk. ``noise`` is in grey levels of 255, ``blur`` the deviation of
+    `gains` and `gamma` map light to pixel values, channel by channel; `horizon` is how far
+    below the middle of the frame the wall meets the ground; `elevation` is the sine of the angle
+    at which the camera looks down; `person` is the usual height of a person in the frame, and
+    `facing` where most people walk. `noise` is in grey levels of 255, `blur` the deviation of
     a Gaussian.
     """
 
@@ -53,7 +53,7 @@ _GROUND_COLOURS: dict[str, tuple[Colour, ...]] = {
 
 
 def sample_camera(seed: int, camera: int) -> Camera:
-    """Draws the camera ``camera`` of the data set ``seed``; the same camera every time."""
+    """Draws the camera `camera` of the data set `seed`; the same camera every time."""
     rng = keyed_rng(seed, "camera", camera)
     # The kinds go round, so that few cameras do not look alike by chance.
     wall = WALLS[(camera + int(rng.integers(2))) % len(WALLS)]

@@ -14,12 +14,12 @@ _SHADE = (8, 8, 20)
 class Canvas:
     """An image and a mask of the same size, drawn on together.
 
-    ``mask_value`` is what shapes leave in the mask: 255 for a part of the person, 0 for what stands
+    `mask_value` is what shapes leave in the mask: 255 for a part of the person, 0 for what stands
     before the person, None for what leaves the mask as it is.
     """
 
     def __init__(self, image: Image.Image, mask: Image.Image, origin: Point, scale: float):
-        """Puts the origin at ``origin`` (x, y in pixels), with ``scale`` pixels to the unit."""
+        """Puts the origin at `origin` (x, y in pixels), with `scale` pixels to the unit."""
         self._image, self._mask = image, mask
         self._draw = ImageDraw.Draw(image, "RGBA")
         self._draw_mask = ImageDraw.Draw(mask)
@@ -28,7 +28,7 @@ class Canvas:
         self.mask_value: int | None = None
 
     def moved(self, dx: float, dy: float, scale: float) -> "Canvas":
-        """The same image with the origin moved by ``(dx, dy)`` and the unit ``scale`` as long."""
+        """The same image with the origin moved by `(dx, dy)` and the unit `scale` as long."""
         x, y = self._origin
         origin = (x + dx * self._scale, y - dy * self._scale)
         return Canvas(self._image, self._mask, origin, scale * self._scale)
@@ -41,7 +41,7 @@ class Canvas:
             self._draw_mask.polygon(pixels, fill=self.mask_value)
 
     def ellipse(self, centre: Point, rx: float, ry: float, colour: tuple[int, ...]) -> None:
-        """Fills an axis-aligned ellipse with half axes ``rx`` and ``ry``."""
+        """Fills an axis-aligned ellipse with half axes `rx` and `ry`."""
         x, y = centre
         box = self._pixels([(x - rx, y + ry), (x + rx, y - ry)])
         self._draw.ellipse(box, fill=colour)
@@ -60,11 +60,11 @@ class Canvas:
 class Tube:
     """A part of the body or a piece of cloth: a straight axis and a width that varies along it.
 
-    Its surface has coordinates ``u`` in [-1, 1] across and ``v`` in units along the axis.
+    Its surface has coordinates `u` in [-1, 1] across and `v` in units along the axis.
     """
 
     def __init__(self, start: Point, end: Point, widths: Sequence[tuple[float, float]]):
-        """``widths`` lists (position along the axis in [0, 1], half width in units)."""
+        """`widths` lists (position along the axis in [0, 1], half width in units)."""
         dx, dy = end[0] - start[0], end[1] - start[1]
         self.length = max(float(np.hypot(dx, dy)), 1e-6)
         self._start = start
@@ -72,7 +72,7 @@ class Tube:
         self._knots = [(at * self.length, half) for at, half in widths]
 
     def half_width(self, v: float) -> float:
-        """Half the width at ``v``, linear between the knots."""
+        """Half the width at `v`, linear between the knots."""
         (v0, w0), *rest = self._knots
         for v1, w1 in rest:
             if v <= v1:
@@ -81,14 +81,14 @@ class Tube:
         return w0
 
     def at(self, u: float, v: float) -> Point:
-        """The point of the surface with coordinates ``u`` and ``v``."""
+        """The point of the surface with coordinates `u` and `v`."""
         across = u * self.half_width(v)
         (x, y), (ax, ay) = self._start, self._along
         # Positive u is to the right of a tube that hangs down.
         return x + ax * v - ay * across, y + ay * v + ax * across
 
     def patch(self, u0: float, u1: float, v0: float, v1: float) -> list[Point]:
-        """The polygon of the surface between two ``u`` and two ``v``."""
+        """The polygon of the surface between two `u` and two `v`."""
         rows = [v0, *(v for v, _ in self._knots if v0 < v < v1), v1]
         return [self.at(u0, v) for v in rows] + [self.at(u1, v) for v in reversed(rows)]
 
@@ -134,13 +134,13 @@ def draw_cloth(canvas: Canvas, tube: Tube, pattern: Pattern, turn: float = 0.0) 
 
 
 def draw_shade(canvas: Canvas, tube: Tube, light_side: int, strength: float) -> None:
-    """Darkens the side of a tube that is turned away from the light (``light_side`` -1 or 1)."""
+    """Darkens the side of a tube that is turned away from the light (`light_side` -1 or 1)."""
     for inner, part in ((0.2, 0.45), (0.6, 0.55)):
         u0, u1 = (-1.0, -inner) if light_side > 0 else (inner, 1.0)
         canvas.darken(tube.patch(u0, u1, 0.0, tube.length), strength * part)
 
 
 def mix(colour: Colour, other: Colour, share: float) -> Colour:
-    """``colour`` with a ``share`` of ``other`` in it."""
+    """`colour` with a `share` of `other` in it."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
     return red, green, blue

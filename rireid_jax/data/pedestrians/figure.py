@@ -23,7 +23,7 @@ _HEM = {"t-shirt": 0.36, "shirt": 0.375, "jacket": 0.37, "coat": 0.53}
 def draw_figure(
     canvas: Canvas, identity: Identity, pose: Pose, light_side: int, shade: float, elevation: float
 ) -> None:
-    """Draws a person on ``canvas``, and on its mask as ``canvas.mask_value`` says.
+    """Draws a person on `canvas`, and on its mask as `canvas.mask_value` says.
 
     Args:
         canvas: Its origin is the ground between the feet, its unit the height of an average person.

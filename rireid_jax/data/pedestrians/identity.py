@@ -61,9 +61,9 @@ _PRINTS = ("disc", "bar", "box", "triangle", "cross", "letters")
 class Pattern:
     """What the cloth looks like from close up.
 
-    ``kind`` is ``plain``, ``stripes`` (around the body), ``pinstripes`` (along it), ``checks``,
-    ``dots`` or ``band`` (one, around the chest). ``ground`` and ``figure`` are its two colours and
-    ``share`` the part of the cloth the figure covers. ``period`` is in body heights.
+    `kind` is `plain`, `stripes` (around the body), `pinstripes` (along it), `checks`,
+    `dots` or `band` (one, around the chest). `ground` and `figure` are its two colours and
+    `share` the part of the cloth the figure covers. `period` is in body heights.
     """
 
     kind: str
@@ -75,7 +75,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Garment:
-    """Clothes of one half of the body; ``colour`` names the coarse colour in the half's palette."""
+    """Clothes of one half of the body; `colour` names the coarse colour in the half's palette."""
 
     kind: str
     colour: str
@@ -133,17 +133,17 @@ def _distance(first: Colour, second: Colour) -> float:
 
 
 def _contrasting(rng: np.random.Generator, colour: Colour) -> Colour:
-    """An accent that is told from ``colour`` at a glance."""
+    """An accent that is told from `colour` at a glance."""
     return _one_of(rng, tuple(accent for accent in _ACCENTS if _distance(accent, colour) > 110))
 
 
 def _split_colour(
     rng: np.random.Generator, colour: Colour, share: float, contrast: float
 ) -> tuple[Colour, Colour]:
-    """Two colours whose mean, with weights ``1 - share`` and ``share``, is ``colour``.
+    """Two colours whose mean, with weights `1 - share` and `share`, is `colour`.
 
-    They lie on a line through ``colour`` towards an accent, as far apart as the range of a byte
-    lets them be, but not farther than ``contrast``.
+    They lie on a line through `colour` towards an accent, as far apart as the range of a byte
+    lets them be, but not farther than `contrast`.
     """
     mean = np.array(colour, dtype=float)
     pairs = []
@@ -184,7 +184,7 @@ def _sample_pattern(
 
 
 def sample_identity(seed: int, identity: int) -> Identity:
-    """Draws the person ``identity`` of the data set ``seed``; the same person every time."""
+    """Draws the person `identity` of the data set `seed`; the same person every time."""
     rng = keyed_rng(seed, "identity", identity)
 
     upper_colour = _pick(rng, dict.fromkeys(UPPER_PALETTE, 1.0))

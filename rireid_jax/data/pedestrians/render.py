@@ -17,7 +17,7 @@ from rireid_jax.data.pedestrians.street import SUPERSAMPLING, frame_unit, street
 def render(
     seed: int, identity: int, camera: int, shot: int, size: tuple[int, int] = (64, 32)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the picture number ``shot`` that ``camera`` took of the person ``identity``.
+    """Draws the picture number `shot` that `camera` took of the person `identity`.
 
     A pure function of its arguments. Sizes differ in sharpness only: person, pose and street are
     the same.
@@ -30,7 +30,7 @@ def render(
         size: Height and width in pixels.
 
     Returns:
-        The image, uint8 ``[H, W, 3]``, and the mask, uint8 ``[H, W]``: 255 where the person (with
+        The image, uint8 `[H, W, 3]`, and the mask, uint8 `[H, W]`: 255 where the person (with
         bag and hat) covers at least half of the pixel and nothing stands before it, 0 elsewhere.
     """
     look = sample_camera(seed, camera)

@@ -15,7 +15,7 @@ SUPERSAMPLING = 4
 
 
 def frame_unit(size: tuple[int, int]) -> float:
-    """Pixels of the large canvas to a frame height, for a frame of ``size`` (height, width)."""
+    """Pixels of the large canvas to a frame height, for a frame of `size` (height, width)."""
     height, width = size
     return SUPERSAMPLING * float(min(height, 2 * width))
 
@@ -31,7 +31,7 @@ def street(seed: int, camera: int, size: tuple[int, int]) -> Image.Image:
         size: Height and width of a frame in pixels.
 
     Returns:
-        An RGB image, ``SUPERSAMPLING`` times as fine as the frame. Its middle row is the middle of
+        An RGB image, `SUPERSAMPLING` times as fine as the frame. Its middle row is the middle of
         the frame.
     """
     look = sample_camera(seed, camera)

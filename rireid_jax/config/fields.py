@@ -1,0 +1,72 @@
+"""Declared fields as a config: their defaults, and what is wrong with the values of a config."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from rireid_jax.components import Field, Fields, Slot
+from rireid_jax.config.renamed import new_name
+
+
+def defaults(fields: Fields, small: bool = False) -> ConfigDict:
+    """A section of the config in which every field has its default.
+
+    Args:
+      fields: of the section.
+      small: whether at the two-core size.
+    """
+    return ConfigDict({name: _default(field, small) for name, field in fields.items()})
+
+
+def _default(field: Any, small: bool) -> Any:
+    if isinstance(field, Field):
+        return field.value(small)
+    return defaults(field.fields() if isinstance(field, Slot) else field, small)
+
+
+def completed(values: ConfigDict, fields: Fields) -> ConfigDict:
+    """A copy of a section in which fields that it lacks have their defaults."""
+    whole = ConfigDict(dict(values.items()))
+    for name, field in fields.items():
+        if name not in values:
+            whole[name] = _default(field, small=False)
+        elif not isinstance(field, Field) and isinstance(values[name], ConfigDict):
+            inner = field.fields() if isinstance(field, Slot) else field
+            whole[name] = completed(values[name], inner)
+    return whole
+
+
+def structure_problems(fields: Fields, values: ConfigDict, path: str) -> Iterator[str]:
+    """Unknown and missing fields of a section, and values of another type than the default."""
+    for name in sorted({*fields, *values}):
+        field, place = fields.get(name), f"{path}.{name}"
+        if field is None:
+            new = new_name(place.removeprefix("config."))
+            expected = f"its new name config.{new}" if new else f"one of {', '.join(fields)}"
+            yield f"{place}: found an unknown field, expected {expected}"
+        elif name not in values:
+            yield f"{place}: found no such field, expected it as in base_config"
+        elif not isinstance(field, Field):
+            inner = field.fields() if isinstance(field, Slot) else field
+            if isinstance(values[name], ConfigDict):
+                yield from structure_problems(inner, values[name], place)
+            else:
+                yield f"{place}: found {values[name]!r}, expected a value of type ConfigDict"
+        elif type(values[name]) is not type(field.default):
+            kind = type(field.default).__name__
+            if (type(values[name]), kind) != (int, "float"):
+                yield f"{place}: found {values[name]!r}, expected a value of type {kind}"
+
+
+def value_problems(fields: Fields, values: ConfigDict, path: str) -> Iterator[str]:
+    """Values of a section that do not satisfy the checks of their fields; its structure is right."""
+    for name, field in fields.items():
+        place = f"{path}.{name}"
+        if isinstance(field, Field):
+            expected = field.check.problem(values[name])
+            if expected:
+                yield f"{place}: found {values[name]!r}, expected {expected}"
+        else:
+            inner = field.fields() if isinstance(field, Slot) else field
+            yield from value_problems(inner, values[name], place)

@@ -1,0 +1,24 @@
+"""Modules outside the package whose components a config names."""
+
+import importlib
+from collections.abc import Sequence
+
+from rireid_jax.errors import UserError
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Imports the modules of `config.imports`, which registers their components.
+
+    Raises:
+      UserError: there is no such module. An exception of a module's own code is raised as it is: its author
+        needs the traceback.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise UserError(
+                f"config.imports: found no module {name!r}, expected one that Python finds (PYTHONPATH)"
+            ) from error

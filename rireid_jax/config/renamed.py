@@ -1,0 +1,69 @@
+"""Fields of older versions, and what they are called now."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+_LOSSES = "stages.STAGE.losses"
+_AUGMENTATION = "stages.STAGE.augmentation"
+# STAGE and MODULE stand for the name of any stage and of any module that it trains.
+RENAMED: Mapping[str, str] = {
+    "loss": _LOSSES,
+    "loss.adversarial_weight": f"{_LOSSES}.adversarial.weight",
+    "loss.beta": f"{_LOSSES}.resolution.weight",
+    "loss.content_weight": f"{_LOSSES}.adversarial.content",
+    "loss.label_smoothing": f"{_LOSSES}.identity.smoothing",
+    "loss.mask_sigma": f"{_LOSSES}.restoration.mask.sigma",
+    "loss.resolution_width": "stages.STAGE.resolution_width",
+    "loss.triplet_margin": f"{_LOSSES}.triplet.margin",
+    "loss.triplet_weight": f"{_LOSSES}.triplet.weight",
+    "loss.unique_weight": f"{_LOSSES}.adversarial.unique",
+    "optim": "stages.STAGE.optimizer",
+    "optim.adversarial_rate": "stages.STAGE.optimizer.MODULE.rate",
+    "optim.decay_factor": "stages.STAGE.schedule.decay_factor",
+    "optim.momentum": "stages.STAGE.optimizer.MODULE.momentum",
+    "data.crop": f"{_AUGMENTATION}.crop",
+    "data.degrade": f"{_AUGMENTATION}.degrade",
+    "data.degrade_targets": f"{_AUGMENTATION}.degrade_targets",
+    "data.erase": f"{_AUGMENTATION}.erase",
+    "data.flip": f"{_AUGMENTATION}.flip",
+    "data.images_per_identity": "stages.STAGE.images_per_identity",
+    "data.min_ratio": f"{_AUGMENTATION}.min_ratio",
+    "natural_images.min_ratio": f"{_AUGMENTATION}.min_ratio",
+    "data.recipe.split": "data.recipe.trial",
+    "data.recipe.split_source": "data.recipe.trial_source",
+    "data.splits": "data.trials",
+    "model.last_stride": "stages.STAGE.last_stride",
+    "model.neck": "stages.STAGE.neck",
+    "stages.STAGE.alpha": f"{_LOSSES}.identity.weight",
+    "stages.STAGE.decay_epochs": "stages.STAGE.schedule.decay_epochs",
+    "stages.STAGE.learning_rate": "stages.STAGE.optimizer.MODULE.rate",
+    "stages.STAGE.mask": f"{_LOSSES}.restoration.mask.name",
+    "stages.STAGE.sr_of_low": f"{_LOSSES}.restoration.low_only",
+    "stages.STAGE.sr_weight": f"{_LOSSES}.restoration.weight",
+    "stages.STAGE.super_resolution_rate": "stages.STAGE.optimizer.super_resolution.rate",
+    "stages.STAGE.warmup_epochs": "stages.STAGE.schedule.warmup_epochs",
+    "stages.STAGE.weight_decay": "stages.STAGE.optimizer.MODULE.weight_decay",
+}
+
+
+def new_name(field: str) -> str:
+    """What a field of an older version is called now; "" for a field that no older version had.
+
+    Args:
+      field: with dots, without "config.", such as "stages.joint.sr_weight".
+    """
+    stage = re.match(r"stages\.([^.]+)\.", field)
+    if stage is None:
+        return RENAMED.get(field, "")
+    general = field.replace(stage[0], "stages.STAGE.", 1)
+    return RENAMED.get(general, "").replace("STAGE", stage[1])
+
+
+def old_fields(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:
+    """The fields of a config that only older versions have, with dots."""
+    for name, value in config.items():
+        field = f"{prefix}{name}"
+        if new_name(field):
+            yield field
+        elif isinstance(value, Mapping):
+            yield from old_fields(value, f"{field}.")

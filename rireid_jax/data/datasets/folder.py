@@ -1,0 +1,186 @@
+"""A user's own crops as a data set."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rireid_jax.components import ANYTHING, DATASETS, POSITIVE, Check, Field
+from rireid_jax.data.dataset import Dataset, Item, RawImage
+from rireid_jax.data.files import existing_path, image_width, read_bytes
+from rireid_jax.data.keyed_random import keyed_order
+from rireid_jax.data.kinds.crops import as_it_is, varying_resolution
+from rireid_jax.data.kinds.varying import varying_fields, width_problems
+from rireid_jax.data.layouts.crops import SPLITS, TREE, Crop, find_crops
+from rireid_jax.data.layouts.market1501 import DISTRACTOR
+from rireid_jax.data.records import Record
+from rireid_jax.errors import UserError
+
+
+@DATASETS.register("folder")
+class Folder(Dataset):
+    """Crops in any of the layouts of `find_crops`.
+
+    If the crops come without train, query and gallery, `test_fraction` of the identities
+    are for testing; one image a camera of each of these is a query, as long as the gallery keeps an image
+    from another camera.
+
+    If they come without cameras, queries count as taken by camera 0 and gallery images by camera 1, since
+    evaluation passes over gallery images of the query's own camera, which would be all of them.
+
+    Images are stored as they are, and r is their width divided by the greatest width in the data set;
+    with `degrade`, they are down-sampled as in the VR benchmarks.
+    """
+
+    name = "folder"
+    image_size = (256, 128)
+    distractor = DISTRACTOR
+    raw = "a folder per identity, file names as in Market-1501, or a CSV file path,id[,camera[,split]]"
+    recipe: ClassVar[Mapping[str, Field]] = {
+        "degrade": Field(
+            False,
+            "`True` down-samples every image as in the VR benchmarks; your images are as they are",
+            ANYTHING,
+        ),
+        "min_width": Field(
+            8,
+            "pixels, where `degrade`; the width is uniform in [`min_width`, `max_width`)",
+            POSITIVE,
+        ),
+        "max_width": Field(32, "pixels, exclusive, where `degrade`", POSITIVE),
+        "test_fraction": Field(
+            0.5,
+            "of the identities, where the folder is not divided; the rest are for training",
+            Check(lambda value: 0 < value < 1, "a number in (0, 1)"),
+        ),
+        **varying_fields(
+            "of the height, where `degrade`", "of the widths, and of who is for testing"
+        ),
+    }
+    example = "/my/crops"
+    page = """\
+## Your own crops (`folder`)
+
+Nothing to download, no published figures. Accepted are, with or without folders `train`, `query` and `gallery` on
+top:
+
+```
+<identity>/<image>  or  <identity>/<camera>/<image>     a camera may also be in the name, as _c<number>
+0002_c1s1_000451_03.jpg                                 names as in Market-1501
+crops.csv                                               rows path,id[,camera[,split]]
+```
+
+Without folders or a column for train, query and gallery, identities are divided at random, and one image a camera of
+each test identity is a query. Without cameras, queries count as camera 0 and the gallery as camera 1, so that nothing
+is passed over.
+
+<!-- recipe -->
+
+<!-- commands -->
+"""
+
+    @classmethod
+    def problems(cls, recipe: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from width_problems(recipe, "max_width")
+
+    @classmethod
+    def idle_fields(cls, recipe: Mapping[str, Any]) -> set[str]:
+        making = {"min_width", "max_width", "kernel", "rounding"}
+        return super().idle_fields(recipe) | (set() if recipe["degrade"] else making)
+
+    @functools.cached_property
+    def crops(self) -> list[Crop]:
+        """All crops as the user labelled them."""
+        return find_crops(existing_path(self.raw_dir, self.raw))
+
+    def list_items(self) -> dict[str, list[Item]]:
+        crops = self.crops
+        if crops[0].split is None:
+            crops = list(_split(crops, self.values["test_fraction"], self.values["seed"]))
+        splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
+        for crop in crops:
+            assert crop.split is not None
+            camid = int(crop.split == "gallery") if crop.camid is None else crop.camid
+            splits[crop.split].append(Item(crop.name, crop.pid, camid, crop.path))
+        for split, items in splits.items():
+            if not items:
+                raise UserError(
+                    f"--config.data.raw_dir: found no images for {split} in {self.raw_dir}, "
+                    "expected some for train, query and gallery"
+                )
+        return splits
+
+    def greatest_width(self) -> int:
+        if self.values["degrade"]:
+            return self.values["max_width"]
+        return max(self.in_threads(image_width, (crop.path for crop in self.crops)))
+
+    def make(self, item: Item) -> Record:
+        assert isinstance(item.origin, Path)
+        data = read_bytes(item.origin)
+        if self.values["degrade"]:
+            return varying_resolution(item, data, self.values)
+        return as_it_is(item, data, self.width_max, original=False)
+
+    def raw_images(self) -> Sequence[RawImage]:
+        return [
+            RawImage(crop.name, crop.pid, crop.camid or 0, crop.path, crop.split or "")
+            for crop in self.crops
+        ]
+
+    def made_from(self) -> str:
+        return "your own crops"
+
+    def expected_files(self) -> str:
+        return TREE
+
+    def notes(self) -> Iterator[str]:
+        if self.crops[0].camid is None:
+            yield "no cameras are named: queries count as camera 0, gallery images as camera 1"
+        if self.crops[0].split is None:
+            fraction = self.values["test_fraction"]
+            yield f"not divided by you: {fraction:.0%} of the identities are drawn for testing"
+
+
+def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:
+    """Divides crops into train, query and gallery, by identity."""
+    people = keyed_order(seed, "test", {str(crop.pid) for crop in crops} - {str(DISTRACTOR)})
+    if len(people) < 2:
+        raise UserError(
+            f"--config.data.raw_dir: found {len(people)} identities and no split, expected at "
+            "least 2, one to train on and one to test on"
+        )
+    number = min(max(1, round(len(people) * test_fraction)), len(people) - 1)
+    test = set(people[:number])
+    rank = {name: n for n, name in enumerate(keyed_order(seed, "query", (c.name for c in crops)))}
+    groups: dict[int, list[Crop]] = {}
+    for crop in sorted(crops, key=lambda crop: rank[crop.name]):
+        groups.setdefault(crop.pid, []).append(crop)
+    for pid, group in groups.items():
+        if str(pid) in test:
+            queries = _queries(group)
+            for crop in group:
+                yield replace(crop, split="query" if crop.name in queries else "gallery")
+        else:
+            split = "gallery" if pid == DISTRACTOR else "train"
+            yield from (replace(crop, split=split) for crop in group)
+
+
+def _queries(group: Sequence[Crop]) -> set[str]:
+    """Names of one image a camera, such that each finds another camera's image in the rest."""
+    if group[0].camid is None:
+        return {group[0].name} if len(group) > 1 else set()
+    left = Counter(crop.camid for crop in group)
+    chosen: dict[int | None, str] = {}
+    for crop in group:
+        if crop.camid in chosen:
+            continue
+        left[crop.camid] -= 1
+        cameras = {camid for camid, count in left.items() if count}
+        if all(cameras - {camid} for camid in (*chosen, crop.camid)):
+            chosen[crop.camid] = crop.name
+        else:
+            left[crop.camid] += 1
+    return set(chosen.values())

@@ -1,0 +1,113 @@
+"""Convolutions in the forms that CPUs compute fastest; on GPU and TPU they are all the same.
+
+Where a convolution is a matrix product in disguise (1x1, or kernel equal to stride), it is written as one: XLA's CPU
+gradient of such convolutions is up to four times slower. benchmarks/notes.md has the measurements.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# Output pixels up to which a general convolution is a product over patches: XLA's CPU convolutions are
+# 3 to 30 times slower on such small maps, which only narrow settings have.
+_FEW = 16
+
+
+def convolve(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B h w D"]:
+    """`torch.nn.functional.conv2d` with the same padding on all sides, computed in the way that CPUs do fastest.
+
+    Args:
+      x: maps.
+      kernel: square.
+      stride: of both axes, in pixels.
+      padding: zeros added on each side, in pixels.
+    """
+    k, s = kernel.shape[0], stride
+    h, w = (output_size(size, k, s, padding) for size in x.shape[1:3])
+    if k == 1 and padding == 0:
+        return pixelwise(x[:, ::s, ::s], kernel[0, 0])
+    if k == s and padding == 0:
+        b, c = x.shape[0], x.shape[-1]
+        x = x[:, : h * k, : w * k].reshape(b, h, k, w, k, c)
+        x = x.swapaxes(2, 3).reshape(b, h, w, k * k * c)
+        return pixelwise(x, kernel.reshape(k * k * c, -1))
+    if h * w <= _FEW:
+        return _conv_by_patches(x, kernel, s, padding)
+    thins_out = kernel.shape[-1] < x.shape[-1] and s == 1 and 2 * padding == k - 1
+    return (_thinning_conv if thins_out else _conv)(x, kernel, s, padding)
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Pixels of a side after a convolution, as PyTorch counts them."""
+    return (size + 2 * padding - kernel) // stride + 1
+
+
+def pixelwise(x: Float[Array, "B H W C"], matrix: Float[Array, "C D"]) -> Float[Array, "B H W D"]:
+    """Multiplies every pixel by a matrix.
+
+    It is a product of two matrices, not of tensors: on CPU the gradient of the latter transposes all activations.
+    """
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+
+
+def _conv(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B h w D"]:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride, stride),
+        padding=((padding, padding),) * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _thinning_conv(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B H W D"]:
+    """`_conv` from many channels to few, of stride 1 and as large as its input.
+
+    XLA makes patches of x for the gradient by the kernel. Here they are made of the output's gradient, which has fewer
+    channels: it slides over x, and what comes out is turned round.
+    """
+    return _conv(x, kernel, stride, padding)
+
+
+def _thinning_forward(
+    x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _conv(x, kernel, stride, padding), (x, kernel)
+
+
+def _thinning_backward(
+    stride: int, padding: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = saved
+    (for_x,) = jax.vjp(lambda x: _conv(x, kernel, stride, padding), x)[1](gradient)
+    turned = jnp.zeros_like(kernel.swapaxes(2, 3))
+    (for_turned,) = jax.vjp(lambda k: _conv(gradient, k, stride, padding), turned)[1](x)
+    return for_x, for_turned[::-1, ::-1].swapaxes(2, 3)
+
+
+_thinning_conv.defvjp(_thinning_forward, _thinning_backward)
+
+
+def _conv_by_patches(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
+) -> Float[Array, "B h w D"]:
+    """A convolution as one matrix product over all patches."""
+    k, s = kernel.shape[0], stride
+    h, w = (output_size(size, k, s, padding) for size in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    patches = [
+        x[:, i : i + s * (h - 1) + 1 : s, j : j + s * (w - 1) + 1 : s]
+        for i in range(k)
+        for j in range(k)
+    ]
+    columns = jnp.concatenate(patches, axis=-1)
+    return pixelwise(columns, kernel.reshape(-1, kernel.shape[-1]))

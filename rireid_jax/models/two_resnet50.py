@@ -1,0 +1,154 @@
+"""Two ResNet50 side by side, which Table 2 compares RIFE with: what is gained by parameters alone."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from rireid_jax.components import EXTRACTORS
+from rireid_jax.models.interfaces import Context, Extractor, Tree, adopt_parts, merge
+from rireid_jax.models.layers import Dense, accurate, global_average_pool, nearly_zero
+from rireid_jax.models.resnet50 import (
+    BODY_OPTIONS,
+    body,
+    body_names,
+    resnet_part_names,
+    resnet_parts,
+    stage_names,
+    stem_names,
+)
+from rireid_jax.models.rife import GATE_OPTION, STREAMS, fuse, gate_names, predict_gates
+from rireid_jax.models.torch_names import Tensor, layer
+
+
+class Trunk(nn.Module):
+    """A complete ResNet50 up to its last map."""
+
+    parts: dict[str, Callable[..., nn.Module]]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B h w C"]:
+        for name, part in self.parts.items():
+            x = part(name=name)(x, train)
+        return x
+
+
+class FusingHead(nn.Module):
+    """Each stream's GAP -> FC = its feature; both fused = f; FC(f) = identity logits.
+
+    Attributes: as `TwoResNet`'s.
+    """
+
+    num_classes: int
+    feature_dim: int
+    weighted: bool
+    gate_dim: int
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(
+        self, low: Float[Array, "B H W C"], high: Float[Array, "B H W C"]
+    ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
+        dtype = accurate(self.dtype)
+
+        def feature(name: str, x: Float[Array, "B H W C"]) -> Float[Array, "B D"]:
+            return Dense(self.feature_dim, dtype=dtype, name=name)(global_average_pool(x))
+
+        features = feature("feature_low", low), feature("feature_high", high)
+        if self.weighted:
+            weights = predict_gates(low, high, self.gate_dim, self.dtype)
+            gates = weights[:, None]
+        else:
+            weights = jnp.full((len(low), 2), 0.5, dtype)
+            gates = jnp.zeros((len(low), 0, 2), dtype)
+        fused = fuse(*features, weights)
+        logits = Dense(self.num_classes, nearly_zero, dtype, name="classifier")(fused)
+        return fused, logits, gates
+
+
+@EXTRACTORS.register("two_resnet50")
+class TwoResNet(Extractor):
+    """Two complete ResNet50 on the same image, whose features are fused once, at the end.
+
+    The paper says no more than that. Here a stream's feature is that of `ResNet`, after its own fully connected layer:
+    streams that start from the same weights would learn the same forever if maps were fused before a common one
+    and with equal weights. Learned weights are predicted from the streams' last maps as a dual-stream block
+    predicts them, (wL, wH) for (low, high), and learn by Eq. 7 with T = 1.
+
+    Attributes: as `ResNet`'s, and
+      weighted: Eq. 6 with learned weights; otherwise both weights are 1/2, and there are no gates, T = 0.
+      gate_dim: hidden width of the weight heads.
+    """
+
+    OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
+
+    num_classes: int
+    feature_dim: int = 256
+    weighted: bool = False
+    gate_dim: int = 64
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    last_stride: int = 2
+    width: float = 1.0
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None
+
+    @classmethod
+    def create(cls, context: Context) -> "TwoResNet":
+        """The network of a stage."""
+        return cls(gate_dim=context.model.gate_dim, **body(context))
+
+    @nn.nowrap
+    def torch_names(self) -> list[Tensor]:
+        """torchvision's after `low.` and `high.`, with `feature_low`, `gate_low.*` and their like for the head."""
+        rows: list[Tensor] = []
+        for stream in STREAMS:
+            stem, *stages = resnet_part_names()
+            rows += stem_names(f"{stream}.", (stream, stem))
+            for t, (name, blocks) in enumerate(zip(stages, self.stage_sizes, strict=True), 1):
+                rows += stage_names((f"{stream}.layer{t}",), blocks, (stream, name))
+            rows += layer("fc", f"feature_{stream}", ("head", f"feature_{stream}"))
+            if self.weighted:
+                rows += gate_names(f"gate_{stream}", "head", stream)
+        return [*rows, *layer("fc", "classifier", ("head", "classifier"))]
+
+    @nn.nowrap
+    def backbone_names(self) -> list[Tensor]:
+        """torchvision's, for both streams."""
+        places = {name: tuple((stream, name) for stream in STREAMS) for name in resnet_part_names()}
+        return body_names(self.stage_sizes, places)
+
+    @nn.nowrap
+    def adopt(self, own: Tree, given: Tree) -> Tree:
+        """See `Part`. Each stream takes over all that a network of one stream has."""
+        adopted = adopt_parts(own, given)
+        streams = [name for name in STREAMS if name in own and name not in given]
+        return {**adopted, **{name: merge(own[name], given) for name in streams}}
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "B H W 3"], train: bool
+    ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
+        """Features, identity logits, and the weights (wL, wH), if they are learned."""
+        parts = resnet_parts(
+            self.stage_sizes, self.last_stride, self.width, self.dtype, self.axis_name
+        )
+        low, high = (Trunk(parts, name=stream)(image, train) for stream in ("low", "high"))
+        head = FusingHead(
+            self.num_classes,
+            self.feature_dim,
+            self.weighted,
+            self.gate_dim,
+            self.dtype,
+            name="head",
+        )
+        return head(low, high)
+
+
+@EXTRACTORS.register("two_resnet50_weighted")
+class WeightedTwoResNet(TwoResNet):
+    """Two ResNet50 whose features are fused with learned gates."""
+
+    weighted: bool = True

@@ -1,0 +1,107 @@
+"""The mean of the results of several trials."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rireid_jax.evaluation.evaluate import RATES
+
+Results = Mapping[str, Any]
+
+
+def average(results: Mapping[int, Results]) -> dict[str, Any]:
+    """The results of several trials as one.
+
+    Every trial weighs the same, whatever its number of queries. In `by_resolution` every query weighs the
+    same instead, because a trial may have few queries in a bin.
+
+    Args:
+      results: `results.json` of each trial, in increasing order of the trials.
+
+    Returns:
+      What `results.json` holds on metrics, baseline, stage and step, and
+        "rank1_std" and its like: the standard deviation over the trials (divided by their number, as in
+          `evaluation.rank`); None for a single trial. It replaces the deviation over random galleries.
+        "protocol_hash": over the hashes of the trials.
+        "splits": [{"split": trial, "protocol_hash", "step", rates, "num_query", "num_gallery", "baseline"}].
+      Rates, PSNR and gates are means over the trials that have them, None if none has; counts are whole
+      numbers where all trials agree, else means.
+    """
+    parts = list(results.values())
+    baselines = [part["baseline"] for part in parts if part["baseline"]]
+    hashes = [part["protocol_hash"] for part in parts]
+    return {
+        "protocol_hash": hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16],
+        **_average_metrics(parts),
+        "baseline": _average_metrics(baselines) if baselines else None,
+        "stage": parts[0]["stage"],
+        "step": _count([part["step"] for part in parts]),
+        "splits": [
+            {
+                "split": trial,
+                "protocol_hash": part["protocol_hash"],
+                "step": part["step"],
+                **_headline(part),
+                "baseline": _headline(part["baseline"]) if part["baseline"] else None,
+            }
+            for trial, part in results.items()
+        ],
+    }
+
+
+def _average_metrics(parts: Sequence[Results]) -> dict[str, Any]:
+    first = parts[0]
+    metrics = {"protocol": first["protocol"]}
+    metrics |= {name: _mean([part[name] for part in parts]) for name in RATES}
+    for name in RATES:
+        values = [part[name] for part in parts]
+        known = len(parts) > 1 and None not in values
+        metrics[f"{name}_std"] = float(np.std(values)) if known else None
+    for name in ("num_query", "num_skipped", "num_gallery"):
+        if name in first:
+            metrics[name] = _count([part[name] for part in parts])
+    metrics["by_resolution"] = [
+        _average_bin(bins) for bins in zip(*(p["by_resolution"] for p in parts), strict=True)
+    ]
+    metrics["restoration"] = {
+        name: _mean([part["restoration"][name] for part in parts]) for name in first["restoration"]
+    }
+    metrics["gates"] = _average_gates([row for part in parts for row in part["gates"]])
+    return metrics
+
+
+def _average_bin(bins: Sequence[Results]) -> dict[str, Any]:
+    counts = [b["num_query"] for b in bins]
+    average = {"low": bins[0]["low"], "high": bins[0]["high"], "num_query": _count(counts)}
+    for name in ("rank1", "mAP"):
+        hits = sum(b[name] * b["num_query"] for b in bins if b["num_query"])
+        average[name] = hits / sum(counts) if any(counts) else None
+    return average
+
+
+def _average_gates(rows: Sequence[Results]) -> list[dict[str, Any]]:
+    """The means of rows with the same bin of resolution; a trial has no row for a bin without queries."""
+    averages = []
+    for low, high in sorted({(row["low"], row["high"]) for row in rows}):
+        same = [row for row in rows if (row["low"], row["high"]) == (low, high)]
+        means = {
+            name: np.mean([row[name] for row in same], axis=0).tolist() for name in ("wL", "wH")
+        }
+        averages.append({"low": low, "high": high, **means})
+    return averages
+
+
+def _headline(metrics: Results) -> dict[str, Any]:
+    return {name: metrics[name] for name in (*RATES, "num_query", "num_gallery")}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _count(values: Sequence[int]) -> float | int:
+    return values[0] if len(set(values)) == 1 else float(np.mean(values))

@@ -1,0 +1,70 @@
+"""Stages that another run has trained already, on the same data and with the same outcome."""
+
+from collections.abc import Sequence
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from rireid_jax import distributed
+from rireid_jax.data.build import Built
+from rireid_jax.errors import UserError
+from rireid_jax.runs.workdir import read_data
+from rireid_jax.training.checkpoint import copy_checkpoint
+from rireid_jax.training.loop import Variables, finished_variables, num_steps
+
+
+def shared_stages(config: ConfigDict) -> tuple[str, ...]:
+    """The stages of a run that are the same in every trial.
+
+    They learn from natural images, and start from nothing or from such a stage. A stage with an extractor
+    is never shared: its classifier knows the identities of one trial.
+    """
+    shared: list[str] = []
+    for stage in config.run:
+        spec = config.stages[stage]
+        if (
+            spec.dataset == "natural_images"
+            and spec.extractor == "none"
+            and all(source in ("", *shared) for source in spec.init.values())
+        ):
+            shared.append(stage)
+    return tuple(shared)
+
+
+def finished_elsewhere(
+    config: ConfigDict, workdir: str, stage: str, num_images: int
+) -> Variables | None:
+    """As `finished_variables`, for a work directory that may not exist; nothing is created in it."""
+    folder = epath.Path(workdir) / "checkpoints" / stage
+    begun = distributed.from_first(folder.exists)
+    return finished_variables(config, workdir, stage, num_images) if begun else None
+
+
+def take_over(
+    config: ConfigDict, stage: str, workdir: str, others: Sequence[str], data: Built
+) -> tuple[str, Variables] | None:
+    """Copies a stage's last checkpoint from the first other run that has finished it on the same data.
+
+    A damaged checkpoint is passed over.
+
+    Args:
+      config: of the run; the others have the stage as it has.
+      stage: does not depend on what differs between the runs, such as the trial.
+      workdir: of the run.
+      others: work directories of other runs.
+      data: what the stage trains on.
+
+    Returns:
+      The work directory it came from, and what the stage ended with; None if no other run has finished it.
+    """
+    num_images = len(data.splits["train"])
+    for other in others:
+        try:
+            same = read_data(other).get(data.dataset) == data.protocol_hash
+        except UserError:
+            continue
+        variables = finished_elsewhere(config, other, stage, num_images) if same else None
+        if variables is not None:
+            copy_checkpoint(other, workdir, stage, num_steps(config, stage, num_images)[1])
+            return other, variables
+    return None

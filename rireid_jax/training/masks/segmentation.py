@@ -1,0 +1,23 @@
+"""The mask that is stored with an image."""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from rireid_jax.components import MASKS, Field
+
+
+@MASKS.register("segmentation")
+class Segmentation:
+    """Takes the stored mask; where none is stored it covers the whole image."""
+
+    OPTIONS: ClassVar[Mapping[str, Field]] = {}
+
+    @staticmethod
+    def create(options: ConfigDict) -> Callable[[Mapping[str, jax.Array]], Float[Array, "B H W"]]:
+        """See the package."""
+        return lambda batch: batch["mask"].astype(jnp.float32) / 255

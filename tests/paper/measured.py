@@ -1,0 +1,27 @@
+"""Results of some rows, as a report reads them."""
+
+from rireid_jax.paper.complexity import Complexity
+from rireid_jax.paper.tables import Data, System
+
+PEDESTRIANS = Data("pedestrians", "default", (64, 32))
+
+
+def result(rank1: float) -> dict:
+    return {"rank1": rank1, "rank5": 0.75, "mAP": 0.5, "protocol_hash": "abc"}
+
+
+def measured(*rank1: float, **fields: object) -> System:
+    """A system with these Rank-1 for seed 0, 1, ..."""
+    return System({seed: result(rate) for seed, rate in enumerate(rank1)}, **fields)
+
+
+VDSR = Complexity(32_785_000_000, 40_000_000_000, 12_300_000, 4_560_000)
+FFSR = Complexity(3_713_500_000, 7_700_000_000, 1_100_000, 210_000)
+SYSTEMS = {
+    "resnet50": measured(0.25, 0.5),
+    "ffsr_joint": measured(0.5, 0.625, complexity=FFSR),
+    "rife": measured(0.5, 0.25),
+    "sing": measured(0.125, partial="less than SING."),
+    "vdsr": System(complexity=VDSR),
+    "ffsr_segmentation_joint": System(missing="the data set stores no masks"),
+}

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import scipy.linalg
+
+from rireid_jax.paper.systems.judea import Judea, joint_projections
+from rireid_jax.paper.systems.subspaces import scatter
+
+RNG = np.random.default_rng(0)
+PIDS = np.array([7, 3, 3, 7, 5, 3, 5, 7, 9, 9, 5, 3])
+NORMAL = RNG.normal(size=(12, 5)) + RNG.normal(size=(10, 5))[PIDS]
+SMALL = NORMAL[:, :4] @ RNG.normal(size=(4, 4)) + RNG.normal(size=(12, 4)) / 2
+
+
+def literal_scatter(features):
+    """Equations 1 and 2, image by image."""
+    total = sum(features) / len(features)
+    within = between = np.zeros((features.shape[1],) * 2)
+    for row, pid in zip(features, PIDS, strict=True):
+        mean = sum(features[pid == PIDS]) / sum(pid == PIDS)
+        within = within + np.outer(row - mean, row - mean) / len(features)
+        between = between + np.outer(mean - total, mean - total) / len(features)
+    return within, between
+
+
+def literal_hcmd(normal_projection, small_projection):
+    """Equation 3, identity by identity."""
+    gaps = []
+    for pid in np.unique(PIDS):
+        normal = NORMAL[pid == PIDS].mean(0) @ normal_projection
+        small = SMALL[pid == PIDS].mean(0) @ small_projection
+        gaps.append(np.sum((normal - small) ** 2))
+    return np.mean(gaps)
+
+
+def literal_matrices(alignment, ridge):
+    """B and M of equation 4; HCMD's matrix from its values, by polarisation."""
+    (within_n, between_n), (within_m, between_m) = literal_scatter(NORMAL), literal_scatter(SMALL)
+    between = scipy.linalg.block_diag(between_n, between_m)
+    within = scipy.linalg.block_diag(within_n, within_m)
+    units = np.eye(9)
+    hcmd = np.zeros((9, 9))
+    for i in range(9):
+        for j in range(9):
+            both, apart = ((units[i] + s * units[j])[:, None] for s in (1, -1))
+            hcmd[i, j] = (literal_hcmd(both[:5], both[5:]) - literal_hcmd(apart[:5], apart[5:])) / 4
+    floor = ridge * np.trace(within + between) / 9
+    return between, within + alignment * hcmd + floor * units
+
+
+def test_scatter_is_equations_1_and_2():
+    within, between, means = scatter(NORMAL, PIDS)
+    expected = literal_scatter(NORMAL)
+    np.testing.assert_allclose(within, expected[0])
+    np.testing.assert_allclose(between, expected[1])
+    np.testing.assert_allclose(means[0], NORMAL[PIDS == 3].mean(0))
+
+
+@pytest.mark.parametrize("alignment", [0.0, 0.7])
+def test_projections_solve_equation_4(alignment):
+    between, cost = literal_matrices(alignment, 0.1)
+    stacked = np.vstack(joint_projections(NORMAL, SMALL, PIDS, 4, alignment, 0.1))
+    np.testing.assert_allclose(stacked.T @ cost @ stacked, np.eye(4), atol=1e-9)
+    values, vectors = np.linalg.eig(np.linalg.inv(cost) @ between)
+    best = np.argsort(-values.real)[:4]
+    np.testing.assert_allclose(np.diag(stacked.T @ between @ stacked), values.real[best])
+    # Scaled alike, the vectors are the same but for their signs.
+    for column, vector in zip(stacked.T, vectors.real.T[best], strict=True):
+        vector = vector / np.sqrt(vector @ cost @ vector)
+        np.testing.assert_allclose(np.abs(column), np.abs(vector), atol=1e-7)
+
+
+def test_no_other_subspace_is_better():
+    between, cost = literal_matrices(0.7, 0.1)
+
+    def value(w):
+        return np.trace(np.linalg.inv(w.T @ cost @ w) @ w.T @ between @ w)
+
+    found = np.vstack(joint_projections(NORMAL, SMALL, PIDS, 3, 0.7, 0.1))
+    others = [found + 0.3 * RNG.normal(size=found.shape) for _ in range(50)]
+    assert value(found) > max(value(other) for other in others)
+
+
+def test_alignment_brings_the_scales_together():
+    gaps = [
+        literal_hcmd(*joint_projections(NORMAL, SMALL, PIDS, 3, a, 0.1)) for a in (0.0, 1.0, 10.0)
+    ]
+    assert gaps[0] > 2 * gaps[1] > 2 * gaps[2]
+
+
+def test_the_distance_is_over_both_scales(train):
+    few = train[train.pids < 6]
+    system = Judea(components=4, pca_dim=10).fit(few)
+    features = system.features(few.images)
+    assert features.shape == (len(few), 8)
+    assert [len(projection) for projection in system.projections] == [10, 10]
+    expected = np.linalg.norm(features[2] - features[5])
+    assert system.distances(few, few)[2, 5] == pytest.approx(expected)
+
+
+def test_there_are_at_most_two_directions_less_than_twice_the_identities(train):
+    few = train[train.pids < 3]
+    assert Judea().fit(few).projections[0].shape[1] == 4

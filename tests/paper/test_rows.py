@@ -1,0 +1,163 @@
+"""configs/ablation.py: the rows of Tables 1 to 3 as configs."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from rireid_jax.config import DATASETS, final_stage, validate
+from rireid_jax.errors import UserError
+from rireid_jax.paper.published import RESULTS
+from rireid_jax.paper.rows import CLASSICAL, ROWS, seeds_of
+from rireid_jax.paper.tables import TABLES
+
+get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
+    "get_config"
+]
+NETWORKS = [name for name in ROWS if name not in CLASSICAL]
+
+
+def learned_epochs(config: ConfigDict, module: str) -> dict[str, int]:
+    """By stage, the epochs for which a module of the row's final network has learned on the data set."""
+    epochs: dict[str, int] = {}
+    stage = final_stage(config)
+    while stage:
+        spec = config.stages[stage]
+        if module in spec.train and not spec.dataset:
+            epochs[stage] = spec.epochs
+        stage = spec.init[module]
+    return epochs
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_row_is_valid_on_every_data_set(dataset):
+    for row in NETWORKS:
+        config = get_config(f"{row},{dataset}")
+        validate(config)
+        assert config.dataset == dataset
+        assert final_stage(config) == ROWS[row].stage
+
+
+def test_presets():
+    config = get_config("srcnn,mlr_viper/vpfa")
+    assert config.data.recipe.jpeg_quality == 75
+    assert get_config("mlr_viper/vpfa").data.recipe == config.data.recipe
+
+
+@pytest.mark.parametrize("dataset", ["pedestrians", "vr_msmt17"])
+def test_all_rows_have_one_budget(dataset):
+    for row in NETWORKS:
+        config = get_config(f"{row},{dataset}")
+        epochs = learned_epochs(config, "extractor")
+        start = {"backbone", "densenet121_start"} & set(epochs)
+        assert len(start) == (dataset == "pedestrians")
+        budget = config.stages.rife.epochs + config.stages.joint.epochs
+        assert sum(epochs.values()) - sum(epochs[stage] for stage in start) == budget, row
+        rates = {config.stages[stage].learning_rate for stage in set(epochs) - start}
+        assert rates <= {config.stages.rife.learning_rate, config.stages.joint.learning_rate}
+
+
+def test_all_extractors_start_alike():
+    config = get_config()
+    assert config.stages.densenet121_start.epochs == config.stages.backbone.epochs
+    assert config.stages.densenet121_start.learning_rate == config.stages.backbone.learning_rate
+    for row in NETWORKS:
+        start = next(iter(learned_epochs(get_config(row), "extractor")), "")
+        while config.stages[start].init.extractor:
+            start = config.stages[start].init.extractor
+        assert start == ("densenet121_start" if row == "densenet121" else "backbone")
+
+
+def test_restorers_have_one_budget_and_differ_in_network_and_mask_alone():
+    stages = get_config().stages
+    for pretrained in ("srcnn_pretrain", "vdsr_pretrain", "sing_pretrain"):
+        own = stages[pretrained].to_dict() | {"super_resolution": "ffsr"}
+        assert own == stages.ffsr_pretrain.to_dict()
+    for name in ("srcnn", "vdsr", "ae", "ffsr_segmentation", "sing_restorer"):
+        own, ffsr = stages[name].to_dict(), stages.ffsr.to_dict()
+        changed = {key for key, value in own.items() if value != ffsr[key]}
+        assert changed <= {"super_resolution", "mask", "init"}
+    masks = {name: stages[name].mask for name in ("srcnn", "vdsr", "ae", "ffsr")}
+    assert masks == {"srcnn": "none", "vdsr": "none", "ae": "none", "ffsr": "gaussian"}
+
+
+def test_with_and_without_joint_learning():
+    """Table 1: both from the same stage; without, super-resolution stays as it was trained alone."""
+    stages = get_config().stages
+    apart, joint = stages.ffsr_apart, stages.ffsr_joint
+    assert apart.init == joint.init
+    assert apart.train == stages.ffsr_extractor.train == ("extractor",)
+    assert joint.train == ("super_resolution", "extractor")
+    assert joint.sr_weight > 0
+    assert apart.sr_weight == 0
+    assert stages.ffsr_segmentation_joint.mask == stages.ffsr_segmentation.mask == "segmentation"
+    assert (stages.sing.super_resolution, stages.sing.mask) == ("srcnn_luminance", "none")
+    assert stages.sing.train == joint.train
+    assert stages.sing.sr_weight > 0
+    assert [name for name, spec in stages.items() if spec.sr_of_low] == ["sing"]
+
+
+def test_csr_gan_learns_alone_and_then_against_discriminators():
+    for config in (get_config("csr_gan"), get_config("csr_gan,vr_msmt17")):
+        stages = config.stages
+        assert config.run[-3:] == ("csr_gan_pretrain", "csr_gan_extractor", "csr_gan")
+        assert {stages[name].super_resolution for name in config.run[-3:]} == {"csr_gan"}
+        assert stages.csr_gan_pretrain.train == ("super_resolution",)
+        assert stages.csr_gan_extractor.train == ("extractor",)
+        assert set(stages.csr_gan.train) == {"super_resolution", "discriminator", "extractor"}
+        assert stages.csr_gan_pretrain.learning_rate == config.optim.adversarial_rate
+        assert stages.csr_gan_pretrain.sr_weight == stages.csr_gan.sr_weight == 1
+    # Of the authors' code.
+    model = config.model
+    sizes = model.generator_blocks, model.generator_width, model.discriminator_width
+    assert sizes == (16, 1, 1)
+    assert (config.optim.adversarial_rate, config.loss.adversarial_weight) == (1e-4, 1e-3)
+
+
+def test_table_2_is_on_bilinear_images():
+    for line in TABLES["table2"].lines:
+        config = get_config(line.row)
+        assert {config.stages[stage].super_resolution for stage in config.run} == {"bilinear"}
+
+
+def test_rows_differ_and_all_are_the_whole():
+    everything = get_config().run
+    assert set(everything) == {stage for row in NETWORKS for stage in get_config(row).run}
+    assert final_stage(get_config()) == ROWS["ffsr_rife"].stage
+    finals = [ROWS[row].stage for row in NETWORKS]
+    assert len(set(finals)) == len(finals)
+    for row in NETWORKS:  # no row passes through another's last stage
+        assert [stage for stage in get_config(row).run if stage in finals] == [ROWS[row].stage]
+
+
+def test_bilinear_is_resnet50():
+    assert get_config("bilinear").to_dict() == get_config("resnet50").to_dict()
+
+
+def test_seeds():
+    assert seeds_of("rife", (2, 0)) == (2, 0)
+    assert seeds_of("vdsr", (2, 0)) == (2,)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("nosuch", "found 'nosuch' after the colon, expected ROW, DATASET or ROW,DATASET"),
+        ("judea", "not trained in stages, expected --mode report --rows=judea"),
+        ("rife,nosuch", "dataset: found 'nosuch'"),
+    ],
+)
+def test_mistakes(argument, message):
+    with pytest.raises(UserError, match=message):
+        get_config(argument)
+
+
+def test_every_line_has_what_the_paper_prints():
+    printed = {"table1": 7, "table2": 4, "table3": 11}
+    assert {name: len(table.lines) for name, table in TABLES.items()} == printed
+    for table in TABLES.values():
+        for line in table.lines:
+            assert any(line.published == r.method and table.source in r.sources for r in RESULTS)
+            assert line.row in ROWS
+    assert {line.row for table in TABLES.values() for line in table.lines} == set(ROWS)
