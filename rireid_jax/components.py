@@ -99,56 +99,6 @@ class Field:
         return self.small if small and self.small is not None else self.default
 
 
-Fields = Mapping[
-    str, "Field | Slot | Fields"
-]  # a section of the config: fields, slots and sections by name
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A section of the config that names a component and holds the options of all components of its kind.
-
-    Options of a component that is not named are idle, so that a command line can choose another component without
-    writing the section anew. Components that share an option declare it with the same `Field`.
-
-    Attributes:
-      registry: of the components; each has its options in `OPTIONS`.
-      default: name of a component.
-      own: fields that go with whichever component is named.
-    """
-
-    registry: "Registry[Any]"
-    default: str
-    own: "Fields" = field(default_factory=dict)
-
-    def fields(self) -> dict[str, Any]:
-        """All fields of the section."""
-        name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
-        return {"name": name, **self.own, **all_options(self.registry)}
-
-
-def in_registry(registry: "Registry[Any]", *others: str) -> Check:
-    """The name of a component, or one of some other words."""
-    return Check(
-        lambda value: value in (*others, *registry),
-        lambda: f"one of {', '.join(map(repr, (*others, *registry)))}",
-    )
-
-
-def all_options(registry: "Registry[Any]") -> dict[str, Any]:
-    """The options of all components of a registry by name.
-
-    Raises:
-      ValueError: two components declare the same option differently.
-    """
-    options: dict[str, Any] = {}
-    for name, component in registry.items():
-        for option, declared in component.OPTIONS.items():
-            if options.setdefault(option, declared) != declared:
-                raise ValueError(f"{registry.kind} {name!r} declares {option!r} differently")
-    return options
-
-
 class Registry(Mapping[str, T]):
     """Components of one kind by name.
 
@@ -215,6 +165,56 @@ class Registry(Mapping[str, T]):
         except BaseException:
             self._loaded = False
             raise
+
+
+Fields = Mapping[
+    str, Any
+]  # a section of the config: by name a `Field`, a `Slot`, or the `Fields` of a section in it
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A section of the config that names a component and holds the options of all components of its kind.
+
+    Options of a component that is not named are idle, so that a command line can choose another component without
+    writing the section anew. Components that share an option declare it with the same `Field`.
+
+    Attributes:
+      registry: of the components; each has its options in `OPTIONS`.
+      default: name of a component.
+      own: fields that go with whichever component is named.
+    """
+
+    registry: Registry[Any]
+    default: str
+    own: Fields = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """All fields of the section."""
+        name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
+        return {"name": name, **self.own, **all_options(self.registry)}
+
+
+def in_registry(registry: Registry[Any], *others: str) -> Check:
+    """The name of a component, or one of some other words."""
+    return Check(
+        lambda value: value in (*others, *registry),
+        lambda: f"one of {', '.join(map(repr, (*others, *registry)))}",
+    )
+
+
+def all_options(registry: Registry[Any]) -> dict[str, Any]:
+    """The options of all components of a registry by name.
+
+    Raises:
+      ValueError: two components declare the same option differently.
+    """
+    options: dict[str, Any] = {}
+    for name, component in registry.items():
+        for option, declared in component.OPTIONS.items():
+            if options.setdefault(option, declared) != declared:
+                raise ValueError(f"{registry.kind} {name!r} declares {option!r} differently")
+    return options
 
 
 def _origin(component: Any) -> str:

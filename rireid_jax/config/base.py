@@ -73,7 +73,7 @@ _CHECKPOINT: Fields = {
 }
 
 
-def base_fields() -> dict[str, Field | Fields]:
+def base_fields() -> Fields:
     """All fields but `data.recipe` and `stages`, which depend on the data set and on the config file."""
     return {
         "dataset": Field("pedestrians", "name of a data set", ANYTHING),

@@ -6,6 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from rireid_jax.components import Field, Fields, Slot
+from rireid_jax.config.renamed import new_name
 
 
 def defaults(fields: Fields, small: bool = False) -> ConfigDict:
@@ -41,7 +42,9 @@ def structure_problems(fields: Fields, values: ConfigDict, path: str) -> Iterato
     for name in sorted({*fields, *values}):
         field, place = fields.get(name), f"{path}.{name}"
         if field is None:
-            yield f"{place}: found an unknown field, expected one of {', '.join(fields)}"
+            new = new_name(place.removeprefix("config."))
+            expected = f"its new name config.{new}" if new else f"one of {', '.join(fields)}"
+            yield f"{place}: found an unknown field, expected {expected}"
         elif name not in values:
             yield f"{place}: found no such field, expected it as in base_config"
         elif not isinstance(field, Field):

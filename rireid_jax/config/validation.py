@@ -44,8 +44,8 @@ def _fields(config: ConfigDict) -> Fields:
     """The fields of a config: those of its data set's recipe and of its own stages too."""
     fields = base_fields()
     stages = dict.fromkeys(config.get("stages", {}), stage_fields())
-    data: Fields = {
-        **fields["data"],  # type: ignore[dict-item]
+    data = {
+        **fields["data"],
         "recipe": DATASETS[config.dataset].recipe,
     }
     return {**fields, "data": data, "stages": stages}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from rireid_jax.components import Field, Fields, Slot
+from rireid_jax.components import Fields
 from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Auxiliary, Network, Outputs
 
@@ -62,7 +62,7 @@ class Term:
       brings: names of the networks that it brings.
     """
 
-    OPTIONS: ClassVar[Mapping[str, Field | Slot | Fields]] = {}
+    OPTIONS: ClassVar[Fields] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     brings: ClassVar[tuple[str, ...]] = ()
 
