@@ -28,7 +28,7 @@ def small_config(dtype: str = "float32") -> ConfigDict:
     config.model.stage_sizes = (1, 1, 1, 1)
     config.model.feature_dim, config.model.gate_dim = 6, 5
     for stage in config.stages.values():
-        stage.schedule.update(decay_epochs=(1,), warmup_epochs=0)
+        stage.schedule.decay_epochs = (1,)
         for optimizer in stage.optimizer.values():
             optimizer.update(name="sgd", rate=0.05, weight_decay=5e-4, momentum=0.9)
     return config
