@@ -8,7 +8,9 @@ import torch
 from networks import NETWORKS, network_of
 from torch_reference import losses as their_losses
 
-from rireid_jax.training import losses
+from rireid_jax.training.losses.identity import identity_loss
+from rireid_jax.training.losses.resolution import resolution_loss
+from rireid_jax.training.losses.restoration import ffsr_loss
 from rireid_jax.weights import from_state_dict
 
 from .narrow import WIDTH
@@ -74,7 +76,7 @@ def test_super_resolution(name, limit):
 
     def objective(params):
         restored = network.apply({"params": params}, jnp.asarray(x)).restored
-        loss = losses.ffsr_loss(restored, jnp.asarray(target), jnp.asarray(mask)[None])
+        loss = ffsr_loss(restored, jnp.asarray(target), jnp.asarray(mask)[None])
         return loss.mean(), restored
 
     grads, restored = quick_jit(jax.grad(objective, has_aux=True))(variables["params"])
@@ -97,9 +99,9 @@ def test_extractor(name):
     def objective(params):
         whole = {**variables, "params": params}
         outputs, updates = network.apply(whole, x, ("extractor",), mutable=["batch_stats"])
-        identity = losses.identity_loss(outputs.logits, jnp.asarray(LABEL))
-        resolution = losses.resolution_loss(outputs.gates, jnp.asarray(RESOLUTION))
-        loss = losses.rife_loss(identity, resolution, beta=0.1).mean()
+        identity = identity_loss(outputs.logits, jnp.asarray(LABEL))
+        resolution = resolution_loss(outputs.gates, jnp.asarray(RESOLUTION))
+        loss = (identity + 0.1 * resolution.sum(-1)).mean()
         used = network.apply(whole, x)
         values = (outputs.feature, outputs.logits, outputs.gates, used.feature, used.gates, loss)
         return loss, (values, updates["batch_stats"])
