@@ -22,9 +22,6 @@ def write_viper(path: Path, ids: Sequence[int], size: tuple[int, int] = (128, 48
       path: the folder that stands for VIPeR; made if need be.
       ids: identities.
       size: (height, width) in pixels.
-
-    Returns:
-      The path.
     """
     for camera, folder in enumerate(("cam_a", "cam_b")):
         (path / folder).mkdir(parents=True, exist_ok=True)
@@ -50,9 +47,6 @@ def write_caviar(
       ids: identities before both cameras.
       single_ids: identities before the first camera only.
       shots: images of an identity by one camera, up to 10.
-
-    Returns:
-      The path.
     """
     path.mkdir(parents=True, exist_ok=True)
     for pid in (*ids, *single_ids):
@@ -82,9 +76,6 @@ def write_cuhk03_mat(
       shots: images of a person by one camera, up to 5; the other cells are empty.
       one_view: (pair, person) of people, numbered from 1, whom the second camera never saw.
       test_persons: of each of the 20 splits.
-
-    Returns:
-      The path.
     """
     path.mkdir(parents=True, exist_ok=True)
     file_path = path / "cuhk-03.mat"
@@ -135,19 +126,9 @@ def write_cuhk03_extracted(
     test_persons: int = 4,
     splits: bool = True,
 ) -> Path:
-    """Writes what torchreid extracts of the file that ``write_cuhk03_mat`` writes.
+    """Writes what torchreid extracts of the file that `write_cuhk03_mat` writes.
 
-    Args:
-      path: the folder that stands for cuhk03; made if need be.
-      persons: as for ``write_cuhk03_mat``.
-      shots: as there.
-      one_view: as there.
-      test_persons: as there.
-      splits: whether to write splits_classic_detected.json and splits_classic_labeled.json. Their
-        paths are those of another machine.
-
-    Returns:
-      The path.
+    The arguments are those of `write_cuhk03_mat`. Paths in splits_classic_*.json are those of another machine.
     """
     testsets = _cuhk03_testsets(persons, test_persons)
     for boxes in BOXES:
@@ -181,7 +162,7 @@ def write_msmt17(
 ) -> Path:
     """Writes JPEG files named as in MSMT17, 48 to 176 pixels wide, and the four lists.
 
-    Every identity has ``shots`` images by each camera in list_train or list_gallery, and one more
+    Every identity has `shots` images by each camera in list_train or list_gallery, and one more
     by each in list_val or list_query.
 
     Args:
@@ -191,9 +172,6 @@ def write_msmt17(
       version: "V1" or "V2".
       cameras: that see every identity, up to 15.
       shots: images of an identity by one camera, in training and in the gallery.
-
-    Returns:
-      The path.
     """
     folders = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}[version]
     parts = ((train_ids, "train", "val", 0), (test_ids, "gallery", "query", 10_000))
