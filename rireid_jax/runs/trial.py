@@ -22,7 +22,8 @@ from rireid_jax.runs.pictures import draw_ranked, draw_restored
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, take_over
 from rireid_jax.runs.workdir import claim_data
-from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.loop import (
     Evaluate,
     Variables,

@@ -59,7 +59,9 @@ class Generator(nn.Module):
         return rows
 
     @nn.compact
-    def __call__(self, image: Float[Array, "B h w 3"], train: bool) -> Float[Array, "B H W 3"]:
+    def __call__(
+        self, image: Float[Array, "B h w 3"], train: bool = False
+    ) -> Float[Array, "B H W 3"]:
         """Doubles height and width of images in [-1, 1]."""
         features = scaled(self.width, 64)
 
