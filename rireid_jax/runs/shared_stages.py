@@ -23,7 +23,7 @@ def shared_stages(config: ConfigDict) -> tuple[str, ...]:
     for stage in config.run:
         spec = config.stages[stage]
         if (
-            spec.dataset == "natural_images"
+            spec.dataset
             and spec.extractor == "none"
             and all(source in ("", *shared) for source in spec.init.values())
         ):
