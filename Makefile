@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences golden embedded report benchmarks-page bench bench-build
+.PHONY: train test lint format clean parity differences embedded report benchmarks-page bench bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -52,9 +52,6 @@ bench: .venv/dev  ## Measures benchmarks/results.md: speed beside PyTorch's and 
 
 bench-build: .venv/dev  ## Measures benchmarks/build.md: speed and memory of building data sets.
 	$(BIN)/python benchmarks/build.py > benchmarks/build.md
-
-golden: .venv/dev  ## Computes tests/parity/golden with PyTorch.
-	PYTHONPATH=tests $(BIN)/python -m parity.make_golden
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -37,7 +37,7 @@ _ORDER = (
     "natural_images",
     "pedestrians",
 )
-SECTIONS = (*_ORDER, *(name for name in DATASETS if name not in _ORDER))
+SECTIONS = (*_ORDER, *(name for name in sorted(DATASETS) if name not in _ORDER))
 # The two kinds of benchmark, whose published figures make a table each.
 ALL_LOW = ("vr_market1501", "vr_msmt17")
 LOW_QUERIES = tuple(name for name in BENCHMARKS if name not in ALL_LOW)

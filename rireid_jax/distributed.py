@@ -25,7 +25,8 @@ P = ParamSpec("P")
 
 HEARTBEAT_SECONDS = 30  # without a sign of life from a process, after which the others end
 _LONG = 3_600_000  # milliseconds; of one request, which is then made again
-_FAREWELL_SECONDS = 10  # at most, that the first process waits for the others to know that they end
+_FAREWELL_SECONDS = 10  # the first process waits no longer for the others to say goodbye
+_LAST_SECONDS = 1.0  # between the goodbye of the others and the end of the first process
 
 _joined = False
 _inside = False  # of what the first process does while the others wait
@@ -288,15 +289,22 @@ def _claims_the_end() -> bool:
 
 
 def _exit(status: int) -> NoReturn:
+    """Ends this process at once; the first process ends last.
+
+    JAX aborts a process whose connection to the first one breaks, and prints a page about it. So the first one waits
+    until the others have said goodbye, and then for as long as it may take them to be gone, however busy the machine.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     if count() > 1:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # all is said
         with contextlib.suppress(RuntimeError):
-            if is_first():  # through it alone the others learn that they end
+            if is_first():
                 deadline = time.monotonic() + _FAREWELL_SECONDS
                 for other in range(1, count()):
                     left = max(1, round(1000 * (deadline - time.monotonic())))
                     _client().blocking_key_value_get(_place(f"gone/{other}"), left)
+                time.sleep(_LAST_SECONDS)
             else:
                 tell(f"gone/{index()}", "gone")
     os._exit(status)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict, config_flags
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
 from rireid_jax.config import validate
+from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 
 
@@ -38,12 +39,13 @@ def main() -> None:
 
 def _main(argv: list[str]) -> None:
     config = command_line.CONFIG.value
+    import_modules(config.get("imports", ()))
     validate(config)
     command_line.check_flags()
     if command_line.MODE.value == "doctor":
         from rireid_jax.doctor import doctor
 
-        logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # the report says it all
+        logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # what it prints says it all
         doctor(config, sys.argv[1:])
         return
     if command_line.DISTRIBUTED.value or command_line.COORDINATOR.value:
@@ -52,7 +54,7 @@ def _main(argv: list[str]) -> None:
             command_line.NUM_PROCESSES.value,
             command_line.PROCESS_ID.value,
         )
-        if not distributed.is_first():  # one of them speaks
+        if not distributed.is_first():  # only one of them speaks
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 to the end
             logging.getLogger("rireid_jax").setLevel(logging.ERROR)
     _run(config)
@@ -91,8 +93,7 @@ def _run(config: ConfigDict) -> None:
 
 
 def _log_to_stderr() -> None:
-    # Only our own log: through absl, Orbax and others tell every step of theirs, and every exception
-    # that they then raise.
+    # Our own log alone: through absl, Orbax and others log every step, and every exception that they raise.
     absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))

@@ -130,3 +130,20 @@ def test_only_builders_know_tfds_and_only_the_pipeline_grain():
     assert all(name.startswith("data.build") for name in importing("tensorflow_datasets"))
     assert importing("tensorflow_datasets")
     assert importing("grain") == {"data.loader"}
+
+
+def test_the_core_knows_nothing_of_the_papers_tables():
+    clients = [m for m in MODULES if any(n.startswith("rireid_jax.paper") for n in imports(m))]
+    assert all(module.split(".")[0] in ("paper", "main") for module in clients)
+
+
+def test_files_and_functions_stay_short():
+    """At most 400 lines in a file, and 80 in a function."""
+    project = ROOT.parent
+    for folder in ("rireid_jax", "tests", "benchmarks", "configs"):
+        for path in sorted((project / folder).rglob("*.py")):
+            text = path.read_text()
+            assert text.count("\n") <= 400, path
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.end_lineno - node.lineno < 80, f"{path}: {node.name}"

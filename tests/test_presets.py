@@ -2,7 +2,9 @@
 
 import pytest
 
-from rireid_jax.config import DATASETS, effective_recipe, recipe_of, recipe_title
+from rireid_jax.components import DATASETS
+from rireid_jax.config import effective_recipe, recipe_of, recipe_title
+from rireid_jax.data.records import ProtocolHash, recipe_hash
 
 ONE_CAMERA = dict(
     low_camera="0",
@@ -26,8 +28,8 @@ EXPECTED = {
         train_identities=25,
         protocol="single_shot",
         repeats=10,
-        split_source="random",
-        split=0,
+        trial_source="random",
+        trial=0,
         seed=0,
     ),
     # One gallery image of each identity for each query, a hundred times.
@@ -41,8 +43,8 @@ EXPECTED = {
         train_identities=316,
         protocol="single_shot",
         repeats=10,
-        split_source="random",
-        split=0,
+        trial_source="random",
+        trial=0,
     ),
     "mlr_viper/di_reid": dict(protocol="cuhk03", repeats=100),
     # Camera and rate by identity, w // s, Pillow's bicubic, JPEG by Pillow's default quality.
@@ -61,8 +63,8 @@ EXPECTED = {
         train_identities=1367,
         protocol="single_shot",
         repeats=10,
-        split_source="official",
-        split=0,
+        trial_source="official",
+        trial=0,
     ),
     "mlr_cuhk03/di_reid": dict(protocol="cuhk03", repeats=100),
     # Training images stay high; camera by identity, rate by image, int(w * ratio), bilinear, PNG; one gallery.
@@ -76,7 +78,7 @@ EXPECTED = {
         jpeg_quality=0,
         protocol="single_shot",
         repeats=1,
-        split_source="random",
+        trial_source="random",
     ),
     "vr_market1501": dict(min_width=8, max_width=32, kernel="bicubic", rounding="round", seed=0),
     "vr_msmt17": dict(
@@ -114,6 +116,56 @@ EXPECTED = {
 }
 
 
+# Hashes without records, as they were at commit 99a42b3: data and results are filed under them.
+HASHES = {
+    "caviar": "7c192f327a9cd6c9",
+    "caviar/di_reid": "648c39b81c347df6",
+    "caviar/vpfa": "8fd8364a90e2b12b",
+    "folder": "bbf62316388c7e74",
+    "mlr_cuhk03": "d99f3c1509463915",
+    "mlr_cuhk03/di_reid": "a655e12db9db465c",
+    "mlr_cuhk03/vpfa": "1a355c5806b400ed",
+    "mlr_market1501": "748870a17008c704",
+    "mlr_market1501/mdiff": "0649f84e72ead26a",
+    "mlr_market1501/prpr": "0f156e705690ffe2",
+    "mlr_market1501/vpfa": "27b6034dd36180ce",
+    "mlr_viper": "99ce82afc19efd97",
+    "mlr_viper/di_reid": "c9d9afbc245758ee",
+    "mlr_viper/vpfa": "ddde7e43da05fde0",
+    "pedestrians": "4dec204bc7ceb3e4",
+    "vr_market1501": "2941dba6cd713a32",
+    "vr_msmt17": "c31b38b64572f7f0",
+}
+OF_TRIAL_3 = {
+    "caviar": "aaa4ad58c6f43031",
+    "caviar/vpfa": "8ba9c4b298905350",
+    "mlr_viper": "cadd3502a300ce4c",
+    "mlr_cuhk03": "6d0704eef35eb6a3",
+    "mlr_cuhk03/vpfa": "3cd0606bb68e46e8",
+}
+OF_NATURAL_IMAGES = {
+    (1500, (64, 32), "/photos"): "9f3769884e9a3e5f",
+    (1500, (64, 32), ""): "9a212bdfba94082a",
+    (20_000, (256, 128), "/photos"): "4455383004ffbaf7",
+    (20_000, (256, 128), ""): "8b69d4fbffea2544",
+}
+
+
+def test_hashes_stay():
+    for hashes, change in ((HASHES, {}), (OF_TRIAL_3, {"trial": 3})):
+        for name, expected in hashes.items():
+            dataset = name.partition("/")[0]
+            recipe = effective_recipe(dataset, recipe_of(name) | change)
+            assert ProtocolHash(dataset, recipe).hexdigest() == expected, name
+            assert recipe_hash(dataset, recipe) == expected[:8]  # the folder's name
+    for (count, size, raw_dir), expected in OF_NATURAL_IMAGES.items():
+        recipe = dict(count=count, size=size, seed=0)
+        hashed = DATASETS["natural_images"](recipe, raw_dir).hashed_recipe()
+        assert ProtocolHash("natural_images", hashed).hexdigest() == expected
+    presets = {f"{name}/{preset}" for name in DATASETS for preset in DATASETS[name].presets}
+    assert set(HASHES) == {*DATASETS, *presets} - {"natural_images"}
+
+
 def test_every_preset_is_here():
     names = {f"{name}/{preset}" for name, spec in DATASETS.items() for preset in spec.presets}
     assert names == {name for name in EXPECTED if "/" in name}
@@ -129,7 +181,7 @@ def test_recipe(name):
     ("name", "change", "title"),
     [
         ("mlr_viper", {}, "default"),
-        ("mlr_viper", {"split": 3, "split_source": "file.json"}, "default"),
+        ("mlr_viper", {"trial": 3, "trial_source": "file.json"}, "default"),
         ("mlr_viper", {"seed": 1}, "custom"),
         ("mlr_viper/vpfa", {}, "vpfa"),
         ("mlr_viper/vpfa", {"repeats": 3}, "vpfa"),  # nothing is drawn under the protocol market

@@ -1,56 +1,49 @@
 """Keeps compiled programs on disk, so that the next run starts at once.
 
-JAX does the keeping (its persistent compilation cache); here is where, for how long, and that what is damaged goes. An
-entry is machine code that a run executes, so the folder is the user's own: never in a work directory, which others
-may write to, and never one that somebody else could have filled.
+JAX does the keeping (its persistent compilation cache). This module says where, and removes what JAX would leave: the
+oldest programs, and torn ones. A program is machine code that a run executes, so the folder must be the user's own: it
+is never in a work directory, which others may write to, and never one that somebody else could have filled.
 """
 
-import atexit
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import platform
 import re
 import stat
 import warnings
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
 logger = logging.getLogger(__name__)
 
-LIMIT_BYTES = 2**30  # the least recently written go beyond
-_ENTRIES = "*-cache"  # JAX's names
-_CHECKSUMS = "checksums.json"
-_ZSTANDARD = b"\x28\xb5\x2f\xfd"
+LIMIT_BYTES = 2**30  # the programs written least recently go beyond
+_PROGRAMS = "*-cache"  # JAX's names
 
 
 def keep_compiled_programs() -> None:
     """Lets JAX keep what it compiles in `$XDG_CACHE_HOME/rireid_jax`, by default `~/.cache/rireid_jax`.
 
-    `JAX_COMPILATION_CACHE_DIR` names another folder, as for any program with JAX, or none if it is empty. To be called
-    before anything is compiled. A folder that cannot be written to, or that is not the user's alone, is not used;
-    nothing about it ends a run.
+    Where `JAX_COMPILATION_CACHE_DIR` is set, it alone decides, as in any program with JAX. This must be called before
+    anything is compiled. A folder that cannot be written to, or that is not the user's alone, is not used; nothing
+    about it ends a run.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         folder = _own_folder()
         _discard_oldest(folder)
-        _check(folder, discard=True)
+        _discard_torn(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         logger.info("compiled programs are not kept: %s", error)
         return
-    atexit.register(_check_quietly, folder)
-    # An entry that cannot be read is compiled again, and one that cannot be written is not kept.
+    # JAX compiles again what it cannot read, and does not keep what it cannot write.
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
-        # Thirty small programs take a second together, and a thirtieth of one to read.
+        # Thirty small programs take a second to compile, and a thirtieth of one to read.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
@@ -71,7 +64,7 @@ def _own_folder() -> Path:
 
 
 def _machine() -> str:
-    """Names what programs for the CPU are compiled for: a home may be shared by machines that differ."""
+    """Names what programs for the CPU are compiled for, because machines that differ may share a home."""
     features = platform.machine() + platform.processor()
     with contextlib.suppress(OSError):
         found = re.search(r"(?m)^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text())
@@ -79,63 +72,30 @@ def _machine() -> str:
     return hashlib.sha256(features.encode()).hexdigest()[:8]
 
 
-def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """What is there now; another run may remove some at any time."""
-    for path in sorted(folder.glob(_ENTRIES)):
-        with contextlib.suppress(FileNotFoundError):
-            yield path, path.stat()
-
-
-def _check(folder: Path, discard: bool) -> None:
-    """Notes the checksums of whole entries; those known before are known to be whole if they still agree.
-
-    A killed run or a full disk leaves torn ones, which JAX would never replace. They are discarded before a run, and
-    not at its end, when another one may be writing them.
-    """
-    known, whole = _read_checksums(folder), {}
-    for path, _ in _entries(folder):
-        data = path.read_bytes()
-        checksum = zlib.crc32(data)
-        if checksum == known[path.name] if path.name in known else _unpacks(data):
-            whole[path.name] = checksum
-        elif discard:
-            logger.info("%s is damaged and removed", path)
-            path.unlink(missing_ok=True)
-    draft = folder / f"{_CHECKSUMS}.{os.getpid()}"
-    draft.write_text(json.dumps(whole))
-    draft.replace(folder / _CHECKSUMS)
-
-
-def _check_quietly(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        _check(folder, discard=False)
-
-
-def _unpacks(data: bytes) -> bool:
-    try:
-        if data.startswith(_ZSTANDARD):  # JAX takes it where it is installed
-            import zstandard
-
-            zstandard.ZstdDecompressor().decompress(data)
-        else:
-            zlib.decompress(data)
-    except ImportError:
-        return True
-    except Exception:  # each library has exceptions of its own
-        return False
-    return True
-
-
 def _discard_oldest(folder: Path) -> None:
+    # JAX's own limit (jax_compilation_cache_max_size) needs one more package, and stops writing at a torn entry.
+    newest_first = sorted(
+        folder.glob(_PROGRAMS), key=lambda path: path.stat().st_mtime_ns, reverse=True
+    )
     total = 0
-    for path, found in sorted(_entries(folder), key=lambda entry: -entry[1].st_mtime_ns):
-        total += found.st_size
+    for path in newest_first:
+        total += path.stat().st_size
         if total > LIMIT_BYTES:
             path.unlink(missing_ok=True)
 
 
-def _read_checksums(folder: Path) -> dict[str, int]:
-    try:
-        return dict(json.loads((folder / _CHECKSUMS).read_text()))
-    except (OSError, ValueError, TypeError):
-        return {}
+def _discard_torn(folder: Path) -> None:
+    """Removes what a killed run has half written, which JAX would neither use nor replace."""
+    from jax._src.compilation_cache import decompress_executable
+
+    marker = folder / "checked"  # all that is older has been looked at
+    checked = marker.stat().st_mtime_ns if marker.exists() else 0
+    marker.touch()
+    for path in folder.glob(_PROGRAMS):
+        if path.stat().st_mtime_ns < checked:
+            continue
+        try:
+            decompress_executable(path.read_bytes())
+        except Exception as error:  # zlib's or Zstandard's own
+            logger.info("%s is damaged and removed: %s", path, error)
+            path.unlink(missing_ok=True)

@@ -11,50 +11,61 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from rireid_jax.config.renamed import RENAMED, new_name
 from rireid_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config file, after a colon the data set, after a slash its preset.",
+    "Config file, then a colon and the data set, then a slash and its preset: FILE[:DATASET[/PRESET]].",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Where checkpoints and results go; default runs/CONFIG-DATASET[-PRESET]."
+    "workdir",
+    None,
+    "Folder for checkpoints and results; the default is runs/CONFIG-DATASET[-PRESET].",
 )
 MODES = ("train", "evaluate", "build", "doctor", "report")
 MODE = flags.DEFINE_enum(
     "mode",
     "train",
     MODES,
-    "What to do; build makes the data set only, doctor says what of it is on disk and what to do, report trains the "
-    "rows of the paper's tables (configs/ablation.py) and writes them beside the paper's.",
+    "What to do. train: everything that is not done yet. evaluate: score what is trained. build: make the data set. "
+    "doctor: say what of the data set is on disk, and what to do. report: train the rows of the paper's tables "
+    "(configs/ablation.py), and write them next to the paper's figures.",
 )
 ROWS = flags.DEFINE_list(
-    "rows", [], "With --mode report: rows to train, such as resnet50,rife; all."
+    "rows", [], "With --mode report: the rows to train, such as resnet50,rife; all by default."
 )
 SEEDS = flags.DEFINE_list(
     "seeds",
     [],
-    "With --mode report: of training, such as 0,1,2; default config.seed. Rows on which no claim "
-    "about the whole system rests are trained with the first.",
+    "With --mode report: seeds of training, such as 0,1,2; config.seed by default. Rows on which no claim about the "
+    "whole system rests are trained with the first seed alone.",
 )
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
-    "Whether this is one of several processes that do the run together. Slurm, Open MPI, TPU pods and Kubernetes say "
-    "which; elsewhere the three flags below do.",
+    "Makes this process one of several that share the run. Slurm, Open MPI, TPU pods and Kubernetes say which one; "
+    "elsewhere, give the three flags below.",
 )
 COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "Of several processes: HOST:PORT on which the first one listens."
+    "coordinator", None, "With several processes: HOST:PORT on which the first one listens."
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Of several processes: how many.", lower_bound=1
+    "num_processes", None, "With several processes: how many there are.", lower_bound=1
 )
 PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Of several processes: the number of this one, from 0 on.", lower_bound=0
+    "process_id", None, "With several processes: the number of this one, from 0 on.", lower_bound=0
 )
+_OWN = (CONFIG, WORKDIR, MODE, ROWS, SEEDS, DISTRIBUTED, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
 _NO_CONFIG = "--config: not given, expected a file such as configs/joint.py"
+_EXPECTED = {
+    "mode": f"one of {', '.join(MODES)}",
+    "num_processes": "a number from 1 on",
+    "process_id": "a number from 0 on",
+    "distributed": "true or false",
+}
 _EXPECTED_TYPE = {
     bool: "true or false",
     int: "an integer",
@@ -76,9 +87,10 @@ def parse_flags(argv: list[str]) -> list[str]:
         is_config = argument is None or hasattr(CONFIG.value, "items")  # raises its OSError late
     except (AttributeError, KeyError, OSError, TypeError, ValueError, flags.Error) as error:
         if argument is not None:
-            bug = _raised_in(argument.partition(":")[0], error)
+            path = argument.partition(":")[0]
+            bug = _raised_in(path, error)
             if bug is not None:
-                raise bug from None
+                raise _old_field_read(path, bug) or bug from None
         raise UserError(_flag_problem(error, argument, argv)) from error
     if len(rest) > 1:
         raise UserError(f"command line: found {rest[1]!r}, expected flags only; see --help")
@@ -151,50 +163,58 @@ def _raised_in(path: str, error: BaseException | None) -> BaseException | None:
     return None
 
 
+def _old_field_read(path: str, error: BaseException) -> UserError | None:
+    """What a config file says wrong that reads a field of an older version; None for any other bug."""
+    # ml_collections names the field alone, not the section that lacks it.
+    name = str(error).strip("\"'")
+    new = sorted({new for old, new in RENAMED.items() if old.rpartition(".")[2] == name})
+    if not isinstance(error, AttributeError | KeyError) or not new:
+        return None
+    expected = " or ".join(f"config.{field}" for field in new)
+    return UserError(
+        f"--config {path}: found the field {name!r} of an older version, expected {expected}"
+    )
+
+
 def _flag_problem(error: Exception, argument: str | None, argv: Sequence[str]) -> str:
     """One line about what absl or ml_collections could not parse."""
     if isinstance(error, flags.UnrecognizedFlagError):
-        if argument is None and error.flagname.startswith("config."):
-            return _NO_CONFIG
-        own = (
-            CONFIG,
-            WORKDIR,
-            MODE,
-            ROWS,
-            SEEDS,
-            DISTRIBUTED,
-            COORDINATOR,
-            NUM_PROCESSES,
-            PROCESS_ID,
-        )
-        close = difflib.get_close_matches(error.flagname, [flag.name for flag in own], 1)
-        expected = f"--{close[0]}" if close else "--config, --config.FIELD, --workdir or --mode"
-        return f"--{error.flagname}: found an unknown flag, expected {expected}"
+        return _unknown_flag(error.flagname, argument)
     config = _load(argument) if argument is not None else None
-    if isinstance(error, flags.IllegalFlagValueError) and config is not None:
-        # absl writes "flag --NAME=VALUE: REASON", and the value may hold anything.
-        name, _, rest = str(error).removeprefix("flag --").partition("=")
-        found = f"--{name}: found {rest.removesuffix(f': {error.__context__}')!r}"
-        if name == "mode":
-            return f"{found}, expected one of {', '.join(MODES)}"
-        if name in ("num_processes", "process_id"):
-            return f"{found}, expected a number from {int(name == 'num_processes')} on"
-        if name == "distributed":
-            return f"{found}, expected true or false"
-        old = _field(config, name.removeprefix("config."))
-        if isinstance(old, ConfigDict):
-            return f"{found}, expected one of its fields, such as --{name}.{next(iter(old))}"
-        return f"{found}, expected {_EXPECTED_TYPE[type(old)]}"
-    if isinstance(error, AttributeError | KeyError) and config is not None:
+    if config is not None:
+        if isinstance(error, flags.IllegalFlagValueError):
+            return _wrong_value(error, config)
         unknown = list(_unknown_fields(config, argv))
-        if unknown:
+        if isinstance(error, AttributeError | KeyError) and unknown:
             return "; ".join(unknown)
-    if isinstance(error, AttributeError) and config is None:
+    elif argument is not None and isinstance(error, AttributeError):
         return f"--config: {argument} defines no get_config, expected a config as in configs/"
     reason = str(error).strip().rpartition("\n")[2]
     if config is None and argument is not None:
         return f"--config {argument}: {reason}"
     return f"command line: {reason}"
+
+
+def _unknown_flag(name: str, argument: str | None) -> str:
+    if argument is None and name.startswith("config."):
+        return _NO_CONFIG
+    close = difflib.get_close_matches(name, [flag.name for flag in _OWN], 1)
+    expected = f"--{close[0]}" if close else "--config, --config.FIELD, --workdir or --mode"
+    return f"--{name}: found an unknown flag, expected {expected}"
+
+
+def _wrong_value(error: flags.IllegalFlagValueError, config: ConfigDict) -> str:
+    # absl writes "flag --NAME=VALUE: REASON", and the value may hold anything.
+    name, _, rest = str(error).removeprefix("flag --").partition("=")
+    value = rest.removesuffix(f": {error.__context__}")
+    default = _field(config, name.removeprefix("config."))
+    if name in _EXPECTED:
+        expected = _EXPECTED[name]
+    elif isinstance(default, ConfigDict):
+        expected = f"one of its fields, such as --{name}.{next(iter(default))}"
+    else:
+        expected = _EXPECTED_TYPE[type(default)]
+    return f"--{name}: found {value!r}, expected {expected}"
 
 
 def _load(argument: str) -> ConfigDict | None:
@@ -216,6 +236,10 @@ def _unknown_fields(config: ConfigDict, argv: Sequence[str]) -> Iterator[str]:
         if not match or match[1] in known:
             continue
         field = match[1]
+        new = new_name(field)
+        if new:
+            yield f"--config.{field}: found a field of an older version, expected --config.{new}"
+            continue
         close = [name for name in known if name.endswith(f".{field}")]
         close = close or difflib.get_close_matches(field, known, 1, cutoff=0.75)
         if close:

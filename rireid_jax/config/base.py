@@ -29,7 +29,7 @@ _TRIALS = Check(
     lambda value: len(set(value)) == len(value) and all(type(n) is int and n >= 0 for n in value),
     "different numbers of partitions of the identities, such as (0, 1)",
 )
-_NATURAL_RAW_DIR = Field("", 'folder of images, searched with its subfolders; "" draws dead leaves')
+_RAW_DIR_OF_ANYTHING = Field("", 'folder of images, searched with its subfolders; "" draws dead leaves')
 _DATA: Fields = {
     "dir": Field("data", "folder of built data sets"),
     "raw_dir": Field("", "folder of the original files"),
@@ -97,7 +97,12 @@ def base_fields() -> Fields:
         "log_every": Field(50, "steps between log lines", POSITIVE, small=20),
         "profile": Field((), "first and last step of each stage to trace; (): none", _PROFILE),
         "data": _DATA,
-        "natural_images": {"raw_dir": _NATURAL_RAW_DIR, **DATASETS["natural_images"].recipe},
+        # A section for every data set without identities, which a stage may learn from next to the config's own.
+        **{
+            name: {"raw_dir": _RAW_DIR_OF_ANYTHING, **dataset.recipe}
+            for name, dataset in DATASETS.items()
+            if not dataset.has_identities
+        },
         "model": {**all_options(SUPER_RESOLUTION), **all_options(EXTRACTORS)},
         "init": {
             "backbone": Field(

@@ -13,7 +13,7 @@ Recipe = Mapping[str, Any]
 
 def dataset_names() -> tuple[str, ...]:
     """What `config.dataset` may be: the data sets that have identities, so that they can be evaluated on."""
-    return tuple(name for name, dataset in DATASETS.items() if dataset.has_identities)
+    return tuple(sorted(name for name, dataset in DATASETS.items() if dataset.has_identities))
 
 
 def parse_dataset(name: str) -> tuple[str, str]:

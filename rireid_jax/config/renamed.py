@@ -8,15 +8,15 @@ _AUGMENTATION = "stages.STAGE.augmentation"
 # STAGE and MODULE stand for the name of any stage and of any module that it trains.
 RENAMED: Mapping[str, str] = {
     "loss": _LOSSES,
-    "loss.adversarial_weight": f"{_LOSSES}.adversarial.weight",
+    "loss.adversarial_weight": f"{_LOSSES}.csr_gan.adversarial",
     "loss.beta": f"{_LOSSES}.resolution.weight",
-    "loss.content_weight": f"{_LOSSES}.adversarial.content",
+    "loss.content_weight": f"{_LOSSES}.csr_gan.content",
     "loss.label_smoothing": f"{_LOSSES}.identity.smoothing",
     "loss.mask_sigma": f"{_LOSSES}.restoration.mask.sigma",
     "loss.resolution_width": "stages.STAGE.resolution_width",
     "loss.triplet_margin": f"{_LOSSES}.triplet.margin",
     "loss.triplet_weight": f"{_LOSSES}.triplet.weight",
-    "loss.unique_weight": f"{_LOSSES}.adversarial.unique",
+    "loss.unique_weight": f"{_LOSSES}.csr_gan.unique",
     "optim": "stages.STAGE.optimizer",
     "optim.adversarial_rate": "stages.STAGE.optimizer.MODULE.rate",
     "optim.decay_factor": "stages.STAGE.schedule.decay_factor",

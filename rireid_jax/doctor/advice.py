@@ -42,7 +42,7 @@ def advise(dataset: Dataset, tree: Tree | None) -> Iterator[Advice]:
 def other_downloads(dataset: Dataset, tree: Tree) -> Iterator[Advice]:
     """The folder is the download of another data set."""
     names: dict[type[Layout], list[str]] = {}
-    for name, other in DATASETS.items():
+    for name, other in sorted(DATASETS.items()):
         if other.layout not in (None, dataset.layout):
             names.setdefault(other.layout, []).append(name)
     for layout, datasets in names.items():

@@ -9,7 +9,7 @@ from rireid_jax import distributed
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.runs.workdir import read_data
-from rireid_jax.training.checkpoint import copy_checkpoint
+from rireid_jax.training.checkpoint_files import copy_checkpoint
 from rireid_jax.training.loop import Variables, finished_variables, num_steps
 
 
@@ -23,7 +23,7 @@ def shared_stages(config: ConfigDict) -> tuple[str, ...]:
     for stage in config.run:
         spec = config.stages[stage]
         if (
-            spec.dataset == "natural_images"
+            spec.dataset
             and spec.extractor == "none"
             and all(source in ("", *shared) for source in spec.init.values())
         ):

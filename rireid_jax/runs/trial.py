@@ -22,7 +22,8 @@ from rireid_jax.runs.pictures import draw_ranked, draw_restored
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, take_over
 from rireid_jax.runs.workdir import claim_data
-from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.loop import (
     Evaluate,
     Variables,
@@ -85,7 +86,7 @@ def run_trial(
 
 
 def build_dataset(config: ConfigDict, dataset: str) -> Built:
-    """Builds one of the config's data sets unless it is built: its own, or "natural_images".
+    """Builds one of the config's data sets unless it is built: its own, or one that a stage names.
 
     The first process does, and the others, which waited, open it. On a machine that does not see the same
     `config.data.dir` they build it again, to the same bytes.
@@ -116,11 +117,10 @@ def _build(config: ConfigDict, dataset: str) -> Built:
         "threads": config.data.build_threads,
         "beam": config.data.beam,
     }
-    if dataset == "natural_images":
-        source = config.natural_images
-        recipe = {"count": source.count, "size": tuple(source.size), "seed": source.seed}
-        return build(dataset, recipe, raw_dir=source.raw_dir, **common)
-    return build(dataset, config.data.recipe.to_dict(), raw_dir=config.data.raw_dir, **common)
+    if dataset == config.dataset:
+        return build(dataset, config.data.recipe.to_dict(), raw_dir=config.data.raw_dir, **common)
+    recipe = config[dataset].to_dict()
+    return build(dataset, raw_dir=recipe.pop("raw_dir"), recipe=recipe, **common)
 
 
 def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:

@@ -12,6 +12,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.config import with_defaults
 from rireid_jax.config.imports import import_modules
 from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
@@ -156,7 +157,9 @@ def trial_folders(workdir: str) -> list[str]:
 
 
 def read_config(workdir: str) -> ConfigDict:
-    """The config of a work directory, with the modules imported that `config.imports` names.
+    """The config of a work directory; fields that it lacks, because they came later, have their defaults.
+
+    The modules that `config.imports` names are imported.
 
     Raises:
       UserError: the folder holds no run, or one of an older version; its config cannot be read, or a module
@@ -168,11 +171,10 @@ def read_config(workdir: str) -> ConfigDict:
     config = _tuples(_read_json(path, "a run's config"))
     _refuse_older(workdir, config)
     import_modules(config.get("imports", ()))
-    return ConfigDict(config)
+    return with_defaults(ConfigDict(config))
 
 
 def _refuse_older(workdir: str, config: Mapping[str, Any]) -> None:
-    return  # until merged
     for field in old_fields(config):
         raise UserError(
             f"{workdir}: found the run of an older version (config.{field} is now config.{new_name(field)}), "

@@ -6,14 +6,10 @@ statistics, what evaluation and later stages read) and "progress" (step and opti
 of each: Orbax notices a torn file, but not a byte of an array that has changed.
 """
 
-import errno
-import json
 import logging
 import os
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -23,21 +19,16 @@ from orbax.checkpoint import v1 as ocp
 
 from rireid_jax import distributed
 from rireid_jax.errors import UserError
+from rireid_jax.training.checkpoint_files import BEST_METRIC, damaged_scores, full_disk_is_named
 from rireid_jax.training.state import TrainState
 
 logger = logging.getLogger(__name__)
-
-BEST_METRIC = (
-    "rank1"  # a stage's best checkpoint, where it is evaluated on the way, has the most of it
-)
-
-_COMMITTED = "commit_success.txt"  # Orbax writes it last
 
 
 class Checkpoints:
     """The checkpoints of one stage. A context manager: leaving it waits for what is being saved.
 
-    Of several processes all must do the same with it at the same time.
+    All processes of a run must do the same with it at the same time.
     """
 
     def __init__(self, workdir: str, stage: str, keep: int = 1):
@@ -46,7 +37,7 @@ class Checkpoints:
         Args:
           workdir: of the run.
           stage: its name.
-          keep: latest checkpoints kept; the best is kept beside them.
+          keep: how many of the latest checkpoints are kept; the best is kept too.
 
         Raises:
           UserError: the disk is full, or a checkpoint's scores are damaged.
@@ -66,7 +57,7 @@ class Checkpoints:
             keep_checkpoints_without_metrics=False,
         )
         try:
-            with _full_disk_is_named(self.directory):
+            with full_disk_is_named(self.directory):
                 self._checkpointer = ocp.training.Checkpointer(
                     self.directory,
                     context=context,
@@ -75,7 +66,7 @@ class Checkpoints:
                     ),
                 )
         except ValueError:
-            for path in _damaged_scores(self.directory):
+            for path in damaged_scores(self.directory):
                 raise UserError(
                     f"{path}: found damaged, expected JSON with {BEST_METRIC}; delete the folder {path.parent}, "
                     "the checkpoint is whole without"
@@ -87,7 +78,7 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            with _full_disk_is_named(self.directory):
+            with full_disk_is_named(self.directory):
                 self._checkpointer.close()
         except Exception:
             if kind is None:  # else the error under way says more
@@ -125,7 +116,7 @@ class Checkpoints:
             "variables": {"params": state.params, "batch_stats": state.batch_stats},
             "progress": {"step": state.step, "opt_state": state.opt_state},
         }
-        with _full_disk_is_named(self.directory):
+        with full_disk_is_named(self.directory):
             while self._damaged:  # only now: perhaps it was the reading that failed
                 self._checkpointer.delete(self._damaged.pop())
             self._checkpointer.save_checkpointables_async(
@@ -138,7 +129,7 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Waits until what was saved is on disk. Raises UserError if the disk is full."""
-        with _full_disk_is_named(self.directory):
+        with full_disk_is_named(self.directory):
             self._checkpointer.wait()
 
     def restore(self, abstract: TrainState) -> TrainState | None:
@@ -198,10 +189,9 @@ class Checkpoints:
         if saved is None:
             return None
         # Abstract trees come from the checkpoint itself: who only reads has no optimizer, no network.
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=jax.sharding.SingleDeviceSharding(_local())
-            ),
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
             saved.metadata["variables"],
         )
         loaded = self._load(saved, {"variables": abstract})
@@ -222,9 +212,8 @@ class Checkpoints:
         """Items of a checkpoint; None, with a warning, where one is not what was saved."""
         try:
             loaded = self._checkpointer.load_checkpointables(saved.step, items)
-            checksums = (saved.custom_metadata or {}).get("checksums", {})  # once there were none
-            for name in items.keys() & checksums.keys():
-                if _checksum(loaded[name]) != checksums[name]:
+            for name in items:
+                if _checksum(loaded[name]) != saved.custom_metadata["checksums"][name]:
                     raise ValueError(f"the values of its {name} are not what was saved")
         except Exception as error:  # as in `_describe`
             self._warn_of_damage(saved.step, error)
@@ -268,96 +257,3 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
-
-
-@distributed.by_first
-def remove_unfinished(workdir: str) -> None:
-    """Removes what a killed run had not saved to the end, and scores that a power failure has torn.
-
-    Only the run that holds the work directory may: to anybody else, a save under way looks the same.
-    (Orbax can do it as it opens a folder, but in a thread that goes on when the folder is closed again.)
-    """
-    checkpoints = epath.Path(workdir) / "checkpoints"
-    for path in checkpoints.glob("*/*.orbax-checkpoint-tmp"):
-        path.rmtree()
-    for stage in checkpoints.glob("*"):
-        for path in _damaged_scores(stage):  # with them, Orbax would not open the stage
-            logger.warning("%s is damaged; the checkpoint counts as not evaluated", path)
-            path.parent.rmtree()
-
-
-def _damaged_scores(directory: epath.Path) -> Iterator[epath.Path]:
-    """Files of a stage's checkpoints that should tell how good they are, and do not."""
-    for path in directory.glob("*/metrics/metrics"):
-        try:
-            whole = BEST_METRIC in json.loads(path.read_text())
-        except ValueError:
-            whole = False
-        if not whole:
-            yield path
-
-
-@distributed.by_first
-def copy_checkpoint(source: str, workdir: str, stage: str, step: int) -> None:
-    """Copies a complete checkpoint to the same stage of another work directory.
-
-    It appears there in one go: a copy that is killed is no checkpoint.
-
-    Args:
-      source: work directory that has it.
-      workdir: work directory that gets it, and that this process holds.
-      stage: its name.
-      step: of the checkpoint.
-
-    Raises:
-      UserError: the disk is full.
-    """
-    origin = epath.Path(source) / "checkpoints" / stage / str(step)
-    target = epath.Path(workdir) / "checkpoints" / stage / str(step)
-    # As Orbax does: on gs://, where a folder is renamed file by file, the last file makes it complete.
-    direct = workdir.startswith("gs://")
-    copy = target if direct else target.parent / f"{step}.orbax-checkpoint-tmp"
-    files = sorted(_files(origin), key=lambda path: path.name == _COMMITTED)
-    with _full_disk_is_named(target.parent):
-        for path in files:
-            place = copy / path.relative_to(origin)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.copy(place, overwrite=True)
-        if not direct:
-            copy.rename(target)
-
-
-def _files(folder: epath.Path) -> Iterator[epath.Path]:
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files(path)
-        else:
-            yield path
-
-
-def _local() -> jax.Device:
-    return jax.local_devices()[0]
-
-
-@contextmanager
-def _full_disk_is_named(directory: epath.Path) -> Iterator[None]:
-    """Turns the many shapes of "no space left" into one line."""
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            number = getattr(cause, "errno", None)
-            text = str(cause)
-            if (
-                number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-                or "No space left" in text
-                or "File too large" in text
-                or "Disk quota exceeded" in text
-            ):
-                raise UserError(
-                    f"{directory}: no space left to save a checkpoint; the ones before it are kept, "
-                    "free some space and run the same command again"
-                ) from error
-            cause = cause.__cause__ or cause.__context__
-        raise

@@ -243,14 +243,14 @@ def _batches(
 ) -> "contextlib.closing[Any]":
     """This process's batches from step `start` on; leaving the context ends the workers."""
     spec = config.stages[stage]
-    natural = spec.dataset == "natural_images"
+    anonymous = spec.dataset != ""  # only the config's own data set has identities
     one = spec.resolution_width
-    kernel = "bicubic" if natural else config.data.recipe.get("kernel", "bicubic")
+    kernel = "bicubic" if anonymous else config.data.recipe.get("kernel", "bicubic")
     augmentation = Augmentation(kernel=kernel, **spec.augmentation)
     needs = {need for name, own in spec.losses.items() if own.weight for need in LOSSES[name].needs}
     batches = train_batches(
         data.splits["train"],
-        labels=None if natural else {pid: label for label, pid in enumerate(data.train_pids)},
+        labels=None if anonymous else {pid: label for label, pid in enumerate(data.train_pids)},
         image_size=tuple(config.data.image_size),
         batch_size=config.batch_size,
         seed=config.seed,

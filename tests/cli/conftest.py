@@ -74,7 +74,7 @@ def _run_or_wait_for_it(folder: Path) -> WholeRun:
         f"--config.data.raw_dir={raw}",
         f"--config.data.dir={folder / 'data'}",
         *overrides(TINY | {f"stages.{stage}.epochs": n for stage, n in epochs.items()}),
-        "--config.stages.rife.decay_epochs=(6,)",
+        "--config.stages.rife.schedule.decay_epochs=(6,)",
         "--config.checkpoint.every_steps=4",
     ]
     outputs = folder / "outputs.json"

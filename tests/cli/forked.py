@@ -16,6 +16,17 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["rireid_jax.main", "rireid_jax.runs.run"])
 
 
+def error_line(output: Path, *flags: str | Path) -> str:
+    """The one line that the command prints for a user's mistake in its flags."""
+    process = start(*flags, output=output, compiled=output.parent)
+    process.join()
+    text = output.read_text()
+    assert process.exitcode == 2, text
+    assert len(text.splitlines()) == 1, text
+    assert text.startswith("error: ")
+    return text.removeprefix("error: ").removesuffix("\n")
+
+
 def start(
     *flags: str | Path,
     output: Path,

@@ -76,9 +76,9 @@ def config_of(name, folder, raw, splits) -> ConfigDict:
         stage.epochs, stage.decay_epochs = 1, ()
     config.data.dir = str(folder / "data")
     config.data.raw_dir = str(raw)
-    config.data.splits = splits
+    config.data.trials = splits
     recipe = config.data.recipe
-    if recipe.get("split_source") == "random":
+    if recipe.get("trial_source") == "random":
         recipe.train_identities = 4
     return config
 

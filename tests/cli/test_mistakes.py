@@ -1,6 +1,7 @@
 """Mistakes in files and folders: one line, exit status 2, and nothing damaged."""
 
 import fcntl
+import json
 import os
 import shutil
 
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
 from rireid_jax.runs.run import run as run_here
-from rireid_jax.runs.workdir import claim, locked
+from rireid_jax.runs.workdir import claim, locked, read_data
 
 
 def market(path, **options):
@@ -50,36 +51,34 @@ def test_corrupt_image(build_flags, tmp_path):
     assert not list((tmp_path / "data").rglob("*.array_record*"))
 
 
-def test_zero_images(build_flags, tmp_path):
-    raw = market(tmp_path / "raw")
-    for image in (raw / "query").iterdir():
-        image.unlink()
-    line = only_line(run(*build_flags, f"--config.data.raw_dir={raw}", "--mode=build"))
-    assert line == (
-        f"--config.data.raw_dir: found no images in {raw / 'query'}, expected "
-        "0002_c1s1_000451_03.jpg and so on"
-    )
-
-
-def test_identities_with_one_camera(build_flags, tmp_path):
-    raw = market(tmp_path / "raw", cameras=1)
-    line = error_line(run(*build_flags, f"--config.data.raw_dir={raw}", "--mode=build"))
-    assert line.startswith("query: 2 of 2 identities have an image without any gallery image from ")
-    assert "0003_c1" in line
-
-
 def test_work_directory_of_another_config(whole_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole_run.workdir, workdir)
     before = contents(workdir)
-    other = ("--config.optim.momentum=0.5", "--config.batch_size=16")
+    other = ("--config.stages.rife.epochs=3", "--config.batch_size=16")
     line = only_line(run(*whole_run.flags, f"--workdir={workdir}", *other))
     assert line.startswith(f"--workdir {workdir}: belongs to another config, expected a new one: ")
     assert "config.batch_size is 16 here and 8 there" in line
-    assert "config.optim.momentum is 0.5 here and 0.9 there" in line
+    assert "config.stages.rife.epochs is 3 here and 12 there" in line
     after = contents(workdir)
     del before[".lock"], after[".lock"]
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("dataset", "mode"), [("vr_market1501", "evaluate"), ("natural_images", "train")]
+)
+def test_other_data_under_the_same_config(whole_run, tmp_path, dataset, mode):
+    """As if the files that the config names had become others."""
+    workdir = tmp_path / "run"
+    shutil.copytree(whole_run.workdir, workdir)
+    known = read_data(str(workdir))
+    assert known["vr_market1501"] == whole_run.results["protocol_hash"]
+    (workdir / "data.json").write_text(json.dumps(known | {dataset: "0123456789abcdef"}))
+    line = error_line(run(*whole_run.flags, f"--workdir={workdir}", f"--mode={mode}"))
+    assert line.startswith(
+        f"--workdir {workdir}: trained on {dataset} of protocol 0123456789abcdef"
+    )
 
 
 def tiny_config(data_dir) -> ConfigDict:
@@ -95,15 +94,6 @@ def mistake(*arguments) -> str:
     with pytest.raises(UserError) as raised:
         run_here(*arguments)
     return str(raised.value)
-
-
-def test_data_folder_that_is_not_there(tmp_path):
-    config = base_config("vr_market1501")
-    config.run = ("rife",)
-    config.data.dir = str(tmp_path / "data")
-    config.data.raw_dir = str(tmp_path / "no")
-    message = mistake(config, str(tmp_path / "run"), "build")
-    assert message.startswith(f"--config.data.raw_dir: {tmp_path / 'no'} is not there, expected ")
 
 
 def test_evaluating_what_is_not_trained(tmp_path):

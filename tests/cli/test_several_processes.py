@@ -29,7 +29,7 @@ FIELDS = {
     "run": "('backbone',)",
     "baseline": "",
     "stages.backbone.epochs": STEPS // 2,  # 16 images in batches of 8
-    "stages.backbone.decay_epochs": "(6,)",
+    "stages.backbone.schedule.decay_epochs": "(6,)",
     "checkpoint.every_steps": 4,
     "checkpoint.keep": 100,
 }

@@ -1,4 +1,4 @@
-"""Recipes of data sets that are built in a moment."""
+"""A data set that is built in a moment."""
 
 PEDESTRIANS = dict(
     train_identities=3,
@@ -11,15 +11,5 @@ PEDESTRIANS = dict(
     width=16,
     min_width=4,
     kernel="bicubic",
-    seed=0,
-)
-MARKET = dict(min_width=8, max_width=32, kernel="bicubic", rounding="round", seed=0)
-FOLDER = dict(
-    degrade=False,
-    min_width=8,
-    max_width=32,
-    test_fraction=0.5,
-    kernel="bicubic",
-    rounding="round",
     seed=0,
 )

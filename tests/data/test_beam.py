@@ -4,11 +4,11 @@ import logging
 
 import pytest
 from raw_folders import write_viper
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
+from rireid_jax.data.datasets.pedestrians import Pedestrians
 from rireid_jax.errors import UserError
 
 
@@ -32,7 +32,7 @@ def fail(self, item):
 
 
 def test_a_failing_pipeline_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(PedestriansBuilder, "make", fail)
+    monkeypatch.setattr(Pedestrians, "make", fail)
     with pytest.raises(
         UserError, match=r"config\.data\.beam: the pipeline of .* failed: "
     ) as caught:
@@ -48,4 +48,4 @@ def test_sizes_are_checked_wherever_images_are_made(options, tmp_path, caplog):
     recipe = recipe_of("mlr_viper") | {"train_identities": 4}
     with caplog.at_level(logging.WARNING, logger="rireid_jax"):
         build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw), **options)
-    assert "16 images have not the benchmark's 48x128 pixels, first cam_" in caplog.text
+    assert "expected 48x128 pixels, found 16 images of another size, first cam_" in caplog.text

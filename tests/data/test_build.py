@@ -15,10 +15,11 @@ import pytest
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
-from rireid_jax.data.build.pedestrians import PedestriansBuilder
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.data.build import build
+from rireid_jax.data.build.builder import RecordBuilder
+from rireid_jax.data.datasets.pedestrians import Pedestrians
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import decode_image, decode_mask
 from rireid_jax.errors import UserError
@@ -26,13 +27,15 @@ from rireid_jax.errors import UserError
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    return build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path_factory.mktemp("data")))
+    return build_into(tmp_path_factory.mktemp("data"))
+
+
+def build_into(folder, change=None, **options):
+    return build("pedestrians", PEDESTRIANS | (change or {}), data_dir=str(folder), **options)
 
 
 def records(built):
-    return {
-        split: [source[i] for i in range(len(source))] for split, source in built.splits.items()
-    }
+    return {split: list(source) for split, source in built.splits.items()}
 
 
 def files(folder):
@@ -77,28 +80,24 @@ def test_no_two_images_are_the_same(built):
 
 
 def test_opens_what_is_there(built, monkeypatch):
-    monkeypatch.setattr(PedestriansBuilder, "prepare", lambda self: pytest.fail("built again"))
+    monkeypatch.setattr(RecordBuilder, "prepare", lambda self: pytest.fail("built again"))
     data_dir = os.path.join(built.path, *[os.pardir] * 3)
     again = build("pedestrians", ConfigDict(PEDESTRIANS).to_dict(), data_dir=data_dir)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)
 
 
-def test_sources_iterate(built):
+def test_sources(built):
     source = built.splits["query"]
-    assert list(source) == records(built)["query"]
+    assert [source[i] for i in range(len(source))] == records(built)["query"]
+    assert list(pickle.loads(pickle.dumps(source))) == records(built)["query"]
     for index in (-1, len(source)):
         with pytest.raises(IndexError, match=f"found {index}, expected 0 to 3"):
             source[index]
 
 
-def test_sources_pickle(built):
-    source = pickle.loads(pickle.dumps(built.splits["query"]))
-    assert [source[i] for i in range(len(source))] == records(built)["query"]
-
-
 def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
-    listed = PedestriansBuilder.list_items
+    listed = Pedestrians.list_items
 
     def shuffled(self):
         rng = np.random.default_rng(1)
@@ -107,9 +106,9 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
             for split, items in reversed(listed(self).items())
         }
 
-    monkeypatch.setattr(PedestriansBuilder, "list_items", shuffled)
-    monkeypatch.setattr(PedestriansBuilder, "draws", False)  # so that it may have threads
-    again = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path), threads=3)
+    monkeypatch.setattr(Pedestrians, "list_items", shuffled)
+    monkeypatch.setattr(Pedestrians, "draws", False)  # so that it may have threads
+    again = build_into(tmp_path, threads=3)
     assert again.protocol_hash == built.protocol_hash
     assert records(again) == records(built)
 
@@ -118,19 +117,16 @@ def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
     "change", [{"seed": 1}, {"kernel": "lanczos"}, {"min_width": 5}, {"query_shots": 2}]
 )
 def test_another_recipe_is_another_protocol(built, tmp_path, change):
-    again = build("pedestrians", PEDESTRIANS | change, data_dir=str(tmp_path))
+    again = build_into(tmp_path, change)
     assert again.protocol_hash != built.protocol_hash
     assert again.path.split(os.sep)[-2] != built.path.split(os.sep)[-2]
 
 
-def test_says_nothing_on_stdout_or_stderr(tmp_path, capfd):
-    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+def test_says_nothing_and_writes_few_files(tmp_path, capfd):
+    built = build_into(tmp_path)
     out, err = capfd.readouterr()
     assert out == ""
     assert "examples" not in err
-
-
-def test_few_files(built):
     assert len(os.listdir(built.path)) == 6  # three splits, three of metadata
 
 
@@ -160,7 +156,7 @@ def test_builds_and_reads_without_tensorflow(built, tmp_path):
 def test_a_failed_build_leaves_nothing_and_can_be_repeated(
     built, tmp_path, monkeypatch, error, expected
 ):
-    write = PedestriansBuilder.write
+    write = RecordBuilder.write
     calls = []
 
     def fail_at_second_shard(self, *shard):
@@ -170,47 +166,45 @@ def test_a_failed_build_leaves_nothing_and_can_be_repeated(
             raise error
         return bad
 
-    monkeypatch.setattr(PedestriansBuilder, "write", fail_at_second_shard)
+    monkeypatch.setattr(RecordBuilder, "write", fail_at_second_shard)
     with pytest.raises(expected) as caught:
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
     if expected is UserError:
         assert (
             f"config.data.dir: the disk is full, expected room for pedestrians in {tmp_path}"
             in (str(caught.value))
         )
     assert files(tmp_path) == []
-    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).protocol_hash == (
-        built.protocol_hash
-    )
+    assert build_into(tmp_path).protocol_hash == built.protocol_hash
 
 
 def test_a_failed_build_leaves_another_recipe_alone(tmp_path, monkeypatch):
-    build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    build_into(tmp_path)
     before = files(tmp_path)
 
     def fail(self, item):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(PedestriansBuilder, "make", fail)
+    monkeypatch.setattr(Pedestrians, "make", fail)
     with pytest.raises(KeyboardInterrupt):
-        build("pedestrians", PEDESTRIANS | {"seed": 1}, data_dir=str(tmp_path))
+        build_into(tmp_path, {"seed": 1})
     assert files(tmp_path) == before
 
 
 def test_two_builds_at_once(built, tmp_path, monkeypatch):
     """The other process is done while this one is at its last check."""
-    write = PedestriansBuilder.write
+    write = RecordBuilder.write
     others = []
 
     def meanwhile(self, *shard):
         bad = write(self, *shard)
         if not others:
             others.append(1)
-            build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+            build_into(tmp_path)
         return bad
 
-    monkeypatch.setattr(PedestriansBuilder, "write", meanwhile)
-    result = build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+    monkeypatch.setattr(RecordBuilder, "write", meanwhile)
+    result = build_into(tmp_path)
     assert others
     assert records(result) == records(built)
     assert not [name for name in files(tmp_path) if "incomplete" in name]
@@ -221,24 +215,24 @@ def test_data_dir_must_be_a_folder(tmp_path):
     with pytest.raises(
         UserError, match=r"config\.data\.dir: .*file.*expected a folder to write to"
     ):
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path / "file"))
+        build_into(tmp_path / "file")
 
 
 def test_names_must_be_unique(tmp_path, monkeypatch):
-    listed = PedestriansBuilder.list_items
+    listed = Pedestrians.list_items
 
     def twice(self):
         splits = listed(self)
         return splits | {"query": splits["query"] + splits["gallery"][:1]}
 
-    monkeypatch.setattr(PedestriansBuilder, "list_items", twice)
+    monkeypatch.setattr(Pedestrians, "list_items", twice)
     with pytest.raises(UserError, match=r"gallery/0004_c1_s2\.png: found twice, in query and"):
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
 
 
 def test_one_camera_makes_queries_that_cannot_match(tmp_path):
     with pytest.raises(UserError, match=r"query: 2 of 2 identities .*first query/0004_c1_s1\.png"):
-        build("pedestrians", PEDESTRIANS | {"cameras": 1}, data_dir=str(tmp_path))
+        build_into(tmp_path, {"cameras": 1})
     assert files(tmp_path) == []
 
 
@@ -254,7 +248,7 @@ def test_read_by_plain_tfds(built):
 
 def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
     """SIGTERM may come while a callback runs that lets no exception out, such as one of the collector's."""
-    make = PedestriansBuilder.make
+    make = Pedestrians.make
     made = []
 
     def terminated(self, item):
@@ -265,11 +259,11 @@ def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
                 time.sleep(1)  # the handler runs in between
         return make(self, item)
 
-    monkeypatch.setattr(PedestriansBuilder, "make", terminated)
+    monkeypatch.setattr(Pedestrians, "make", terminated)
     with pytest.raises(SystemExit) as caught:
-        build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path))
+        build_into(tmp_path)
     assert caught.value.code == 128 + signal.SIGTERM
     assert len(made) == 2
     assert files(tmp_path) == []
     monkeypatch.undo()
-    assert build("pedestrians", PEDESTRIANS, data_dir=str(tmp_path)).splits
+    assert build_into(tmp_path).splits

@@ -33,7 +33,7 @@ def market(tmp_path_factory):
 
 def records(dataset, recipe, raw, tmp_path):
     built = build(dataset, recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
-    return {s: [source[i] for i in range(len(source))] for s, source in built.splits.items()}
+    return {split: list(source) for split, source in built.splits.items()}
 
 
 def everything(splits):
@@ -85,13 +85,13 @@ def test_independent_ratios_are_not_even(viper, tmp_path):
     assert {sum(c) for c in counts} == {9}
 
 
-def test_splits_divide_the_same_records(viper, tmp_path):
-    """Whom a split tests changes with it, what the images look like does not."""
-    splits = [records("mlr_viper", VIPER | {"split": k}, viper, tmp_path) for k in range(6)]
-    tests = {tuple(r.pid for r in found["query"]) for found in splits}
+def test_trials_divide_the_same_records(viper, tmp_path):
+    """Whom a trial tests changes with it, what the images look like does not."""
+    trials = [records("mlr_viper", VIPER | {"trial": k}, viper, tmp_path) for k in range(6)]
+    tests = {tuple(r.pid for r in found["query"]) for found in trials}
     assert len(tests) > 3
     assert all(len(pids) == 4 for pids in tests)
-    whole = [sorted(everything(found), key=lambda r: r.name) for found in splits]
+    whole = [sorted(everything(found), key=lambda r: r.name) for found in trials]
     assert all(found == whole[0] for found in whole)
 
 
@@ -148,8 +148,8 @@ def test_preset_vpfa(viper, tmp_path):
             {"train_identities": 9},
             r"train_identities: found 9, expected less than the 9 identities",
         ),
-        ({"split_source": "official"}, r"split_source: found 'official', but VIPeR comes without"),
-        ({"split_source": "nowhere.json"}, r"split_source: found 'nowhere.json' \(No such file"),
+        ({"trial_source": "official"}, r"trial_source: found 'official', but VIPeR comes without"),
+        ({"trial_source": "nowhere.json"}, r"trial_source: found 'nowhere.json' \(No such file"),
     ],
 )
 def test_wrong_recipes(viper, tmp_path, change, message):
@@ -164,15 +164,13 @@ def test_cuhk03_from_both_sources(tmp_path):
         write_cuhk03_extracted(tmp_path / "extracted" / "cuhk03"),
     )
     for split in (0, 7):
-        recipe = recipe_of("mlr_cuhk03") | {"split": split, "ratio_per": "identity"}
+        recipe = recipe_of("mlr_cuhk03") | {"trial": split, "ratio_per": "identity"}
         built = [
             build("mlr_cuhk03", recipe, data_dir=str(tmp_path / f"data{n}"), raw_dir=str(raw))
             for n, raw in enumerate(sources)
         ]
         assert built[0].protocol_hash == built[1].protocol_hash
-        rows = [
-            [source[i] for source in b.splits.values() for i in range(len(source))] for b in built
-        ]
+        rows = [[record for source in b.splits.values() for record in source] for b in built]
         assert rows[0] == rows[1]
         low = [r for r in rows[0] if r.image != r.target]
         assert {r.camid for r in low} == {0}
@@ -180,8 +178,8 @@ def test_cuhk03_from_both_sources(tmp_path):
         for record in low:
             ratios.setdefault(record.pid, set()).add(ratio(record))
         assert all(len(drawn) == 1 for drawn in ratios.values())  # one for each identity
-    with pytest.raises(UserError, match=r"config\.data\.splits: found 20, expected less than 20"):
-        records("mlr_cuhk03", recipe_of("mlr_cuhk03") | {"split": 20}, sources[0], tmp_path)
+    with pytest.raises(UserError, match=r"config\.data\.trials: found 20, expected less than 20"):
+        records("mlr_cuhk03", recipe_of("mlr_cuhk03") | {"trial": 20}, sources[0], tmp_path)
 
 
 def test_resolution_may_be_the_ratio(tmp_path):

@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rireid_jax.config import KERNELS
-from rireid_jax.data.degradation import downsample, downsample_by, draw_width
+from rireid_jax.data.degradation import KERNELS, downsample, downsample_by, draw_width
 
 
 def test_widths_are_uniform_in_the_half_open_range():

@@ -16,61 +16,46 @@ from raw_folders import (
     write_msmt17,
     write_viper,
 )
-from small_recipes import FOLDER, PEDESTRIANS
+from small_recipes import PEDESTRIANS
 
-from rireid_jax.config import recipe_of
+from rireid_jax.components import DATASETS
 from rireid_jax.data.build import build, shards
 
 FEW = {"train_identities": 4}
 MARKET = "Market-1501-v15.09.15"
+PHOTOS = dict(count=1000, size=(32, 16), seed=0)
 
 
 def market(folder):
     return write_market_folder(folder / MARKET, (2, 7, 11), (1, 9), cameras=3)
 
 
-# Name: data set, recipe, and how to write a miniature of its download.
-CASES = {
-    "caviar": ("caviar", recipe_of("caviar") | FEW, lambda f: write_caviar(f / "CAVIARa")),
-    "caviar/vpfa": (
-        "caviar",
-        recipe_of("caviar/vpfa") | FEW,
-        lambda f: write_caviar(f / "CAVIARa"),
-    ),
-    "mlr_viper": (
-        "mlr_viper",
-        recipe_of("mlr_viper") | FEW,
-        lambda f: write_viper(f / "VIPeR", range(8)),
-    ),
-    "mlr_viper/vpfa": (
-        "mlr_viper",
-        recipe_of("mlr_viper/vpfa") | FEW,
-        lambda f: write_viper(f / "VIPeR", range(8)),
-    ),
-    "mlr_cuhk03": ("mlr_cuhk03", recipe_of("mlr_cuhk03"), lambda f: write_cuhk03_mat(f / "c")),
-    "mlr_cuhk03 extracted": (
-        "mlr_cuhk03",
-        recipe_of("mlr_cuhk03"),
-        lambda f: write_cuhk03_extracted(f / "c"),
-    ),
-    "vr_market1501": ("vr_market1501", recipe_of("vr_market1501"), market),
-    "vr_msmt17": (
-        "vr_msmt17",
-        recipe_of("vr_msmt17"),
-        lambda f: write_msmt17(f / "MSMT17_V1"),
-    ),
-    "mlr_market1501": ("mlr_market1501", recipe_of("mlr_market1501"), market),
-    "mlr_market1501/prpr": ("mlr_market1501", recipe_of("mlr_market1501/prpr"), market),
-    "mlr_market1501/vpfa": ("mlr_market1501", recipe_of("mlr_market1501/vpfa"), market),
-    "folder": ("folder", FOLDER | {"degrade": True}, market),
-    "natural_images": (
-        "natural_images",
-        dict(count=1000, size=(32, 16), seed=0),
-        lambda f: market(f).parent,
-    ),
-    "dead leaves": ("natural_images", dict(count=7, size=(16, 8), seed=0), lambda f: None),
-    "pedestrians": ("pedestrians", PEDESTRIANS, lambda f: None),
-}
+def viper(folder):
+    return write_viper(folder / "VIPeR", range(8))
+
+
+def caviar(folder):
+    return write_caviar(folder / "CAVIARa")
+
+
+# Preset, changes of its recipe, how to write a miniature of the download, and the protocol hash at commit 99a42b3.
+CASES = [
+    ("caviar", FEW, caviar, "1f2352f58a13c514"),
+    ("caviar/vpfa", FEW, caviar, "541fc338487fb8f2"),
+    ("mlr_viper", FEW, viper, "b0be2e7752be9067"),
+    ("mlr_viper/vpfa", FEW, viper, "d476aead5d930001"),
+    ("mlr_cuhk03", {}, lambda folder: write_cuhk03_mat(folder / "c"), "9d92662888ee7b59"),
+    ("mlr_cuhk03", {}, lambda folder: write_cuhk03_extracted(folder / "c"), "9d92662888ee7b59"),
+    ("vr_market1501", {}, market, "4ddcb75cd28a937f"),
+    ("vr_msmt17", {}, lambda folder: write_msmt17(folder / "MSMT17_V1"), "abe07a5e44affba2"),
+    ("mlr_market1501", {}, market, "9feebd626b26ae1e"),
+    ("mlr_market1501/prpr", {}, market, "9b83dd732f10a5dc"),
+    ("mlr_market1501/vpfa", {}, market, "a10037f8b1c9633a"),
+    ("folder", {"degrade": True}, market, "7509980598f172e0"),
+    ("natural_images", PHOTOS, lambda folder: market(folder).parent, "654c67463e1874a7"),
+    ("natural_images", dict(count=7, size=(16, 8), seed=0), lambda folder: "", "fafadbcf740c3077"),
+    ("pedestrians", PEDESTRIANS, lambda folder: "", "50e91d01db362cea"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -107,22 +92,21 @@ def contents(built):
     }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_workers_and_order_change_no_byte(case, tmp_path, request):
-    dataset, recipe, write = CASES[case]
-    raw = str(write(tmp_path / "raw") or "")
+@pytest.mark.parametrize(("name", "change", "write", "protocol_hash"), CASES)
+def test_workers_and_order_change_no_byte(name, change, write, protocol_hash, tmp_path, request):
+    dataset, _, preset = name.partition("/")
+    recipe = DATASETS[dataset].recipe_values(preset) | change
+    raw = str(write(tmp_path / "raw"))
 
-    def build_into(name, **options):
-        data_dir = str(tmp_path / name)
+    def build_into(folder, **options):
+        data_dir = str(tmp_path / folder)
         return build(dataset, recipe, data_dir=data_dir, raw_dir=raw, **options)
 
     first = build_into("one", threads=1)
+    assert first.protocol_hash == protocol_hash
     assert len(contents(first)) > 5 or dataset == "natural_images"
-    four = build_into("four", threads=4)
     request.getfixturevalue("shuffled")
-    other = build_into("shuffled", threads=4)
-    beam = build_into("beam", beam="--runner=DirectRunner")
-    for again in (four, other, beam):
+    for again in (build_into("four", threads=4), build_into("beam", beam="--runner=DirectRunner")):
         assert again.protocol_hash == first.protocol_hash
         assert contents(again) == contents(first)
 

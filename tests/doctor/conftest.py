@@ -13,9 +13,9 @@ from raw_folders import (
     write_msmt17,
     write_viper,
 )
-from rireid_jax.data.raw.msmt17 import FOLDERS
 
 from rireid_jax.config import base_config, stages_to, validate
+from rireid_jax.data.datasets.vr_msmt17 import FOLDERS
 from rireid_jax.doctor import doctor
 from rireid_jax.errors import UserError
 

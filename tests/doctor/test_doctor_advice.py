@@ -56,9 +56,9 @@ def other_boxes(downloads, tmp_path):
     return "mlr_cuhk03", tmp_path / "raw", "only the labeled images are there"
 
 
-def without_splits(downloads, tmp_path):
+def without_trials(downloads, tmp_path):
     link(tmp_path / "raw" / "images_detected", downloads.extracted / "images_detected")
-    return "mlr_cuhk03", tmp_path / "raw", "extracted images without their splits"
+    return "mlr_cuhk03", tmp_path / "raw", "extracted images without their trials"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def without_splits(downloads, tmp_path):
         misspelt,
         both_versions,
         other_boxes,
-        without_splits,
+        without_trials,
     ],
 )
 def test_close_miss_and_what_helps(examine, downloads, tmp_path, miss):
@@ -93,7 +93,7 @@ def test_close_miss_and_what_helps(examine, downloads, tmp_path, miss):
 @pytest.mark.parametrize(
     ("dataset", "given", "advice"),
     [
-        ("vr_msmt17", "market", "is Market-1501, the download of vr_market1501 and mlr_market1501"),
+        ("vr_msmt17", "market", "is Market-1501, the download of mlr_market1501 and vr_market1501"),
         ("vr_market1501", "v2", "is MSMT17, the download of vr_msmt17; choose that behind the"),
         ("caviar", "viper", "is VIPeR, the download of mlr_viper"),
         ("mlr_viper", "mat", "is CUHK03, the download of mlr_cuhk03"),

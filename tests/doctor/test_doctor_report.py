@@ -9,11 +9,11 @@ import pytest
 from doctor_report import images, table_row
 from market_folder import write_market_folder
 from PIL import Image
-from rireid_jax.data.raw.base import Count
-from rireid_jax.data.raw.viper import VIPeR
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
+from rireid_jax.data.dataset import Count
+from rireid_jax.data.datasets.mlr_viper import VIPeR
 from rireid_jax.doctor import diagnosis
 
 
@@ -49,8 +49,8 @@ def test_caviar_shows_which_camera_is_low(examine, downloads):
     assert table_row(report, "on disk:   all") == "26 1,220 -1,194 7 72 -65"
     assert table_row(report, "to build:  train") == "12 3 3 ok"
     assert table_row(report, "1  ").startswith("12 6 12 ")  # all of them low
-    assert "10 splits asked for: 0 to 9 (config.data.splits); any number can be drawn" in report
-    assert "Numbers (to build: of split 0)" in report
+    assert "10 trials asked for: 0 to 9 (config.data.trials); any number can be drawn" in report
+    assert "Numbers (to build: of trial 0)" in report
 
 
 @pytest.mark.parametrize("source", ["mat", "extracted"])
@@ -60,13 +60,13 @@ def test_cuhk03(examine, downloads, source):
     assert table_row(report, "on disk:   all") == "16 14,097 -14,081 8 1,467 -1,459"
     assert table_row(report, "to build:  train") == "8 4 1,367 -1,363"
     assert table_row(report, "0  ").startswith("8 8 8 ")
-    assert "20 splits asked for: 0 to 19 (config.data.splits); official has 20" in report
+    assert "20 trials asked for: 0 to 19 (config.data.trials); official has 20" in report
     assert "train_identities" not in report  # without effect
 
 
-def test_more_splits_asked_for_than_there_are(examine, downloads):
-    _, problem = examine("mlr_cuhk03", downloads.mat, {"data.splits": (3, 25)})
-    assert problem.startswith("config.data.splits: found 25, expected less than 20")
+def test_more_trials_asked_for_than_there_are(examine, downloads):
+    _, problem = examine("mlr_cuhk03", downloads.mat, {"data.trials": (3, 25)})
+    assert problem.startswith("config.data.trials: found 25, expected less than 20")
 
 
 def test_full_download(examine, downloads, monkeypatch):
@@ -254,34 +254,34 @@ def test_what_is_built_already(examine, downloads, tmp_path):
     assert "leave out --config.data.raw_dir" in report
 
 
-def test_some_splits_are_built(examine, downloads, tmp_path):
+def test_some_trials_are_built(examine, downloads, tmp_path):
     recipe = recipe_of("mlr_viper") | {"train_identities": 3}
-    for split in (0, 2):
+    for trial in (0, 2):
         build(
             "mlr_viper",
-            recipe | {"split": split},
+            recipe | {"trial": trial},
             data_dir=str(tmp_path / "data"),
             raw_dir=str(downloads.viper),
         )
     report, problem = examine(
-        "mlr_viper", downloads.viper, {"data.splits": (0, 1, 2)}, train_identities=3
+        "mlr_viper", downloads.viper, {"data.trials": (0, 1, 2)}, train_identities=3
     )
     assert not problem
-    assert "split 0: 6 train, 3 query, 3 gallery; protocol " in report
-    assert "split 2: 6 train" in report
-    assert "1 of 3 splits are not built yet" in report
+    assert "trial 0: 6 train, 3 query, 3 gallery; protocol " in report
+    assert "trial 2: 6 train" in report
+    assert "1 of 3 trials are not built yet" in report
     assert "Next: build, then train" in report
 
 
-def test_splits_from_a_file(examine, downloads, tmp_path):
-    file = tmp_path / "splits.json"
+def test_trials_from_a_file(examine, downloads, tmp_path):
+    file = tmp_path / "trials.json"
     ids = {"trainval": [0, 1, 2], "test_probe": [3, 4, 5], "test_gallery": [3, 4, 5]}
     file.write_text(json.dumps([ids, ids]))
     report, problem = examine(
-        "mlr_viper", downloads.viper, {"data.splits": (0, 1)}, split_source=str(file)
+        "mlr_viper", downloads.viper, {"data.trials": (0, 1)}, trial_source=str(file)
     )
     assert not problem
-    assert f"2 splits asked for: 0, 1 (config.data.splits); {file} has 2" in report
+    assert f"2 trials asked for: 0, 1 (config.data.trials); {file} has 2" in report
 
 
 # Natural images.

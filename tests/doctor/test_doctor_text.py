@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import subprocess
 import sys
 
 from hypothesis import given
@@ -80,3 +81,12 @@ def test_tree_of_anything(tmp_path):
     assert any("a?b?[31m.JPG" in line for line in lines)
     assert any("... 9 more folders" in line for line in lines)
     assert all(len(line) <= 98 for line in lines)
+
+
+def test_the_doctor_comes_at_once():
+    """Without the libraries of training, which take seconds to load."""
+    code = (
+        "import sys, rireid_jax.doctor; print({'jax', 'flax', 'orbax', 'optax'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

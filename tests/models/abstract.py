@@ -1,6 +1,4 @@
-"""Shapes and costs of modules, of which nothing is computed, and variables of these shapes."""
-
-from functools import partial
+"""Shapes and costs of modules without computing them, and variables of these shapes."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +8,7 @@ from rireid_jax.models.complexity import count_macs, count_parameters, image_lik
 
 
 def shapes(module, height, width, *args):
-    """Variables of a module without computing them, and the image they are for."""
+    """Shapes of a module's variables, and of the image that they are for."""
     image = image_like(height, width)
     return jax.eval_shape(lambda x: module.init(jax.random.key(0), x, *args), image), image
 
@@ -20,23 +18,6 @@ def size(module, height, width, *args):
     variables, image = shapes(module, height, width, *args)
     macs = count_macs(lambda v, x: module.apply(v, x, *args), variables, image)
     return count_parameters(variables["params"]), macs
-
-
-def macs(module, height, width, *args):
-    return size(module, height, width, *args)[1]
-
-
-def parameters(module, *args):
-    return count_parameters(shapes(module, 64, 32, *args)[0]["params"])
-
-
-def maps(module, height, width):
-    """Output shapes of an extractor's parts, by name."""
-    variables, image = shapes(module, height, width, False)
-    apply = partial(module.apply, capture_intermediates=True, mutable=["intermediates"])
-    _, state = jax.eval_shape(lambda v, x: apply(v, x, False), variables, image)
-    parts = {k: v for k, v in state["intermediates"].items() if isinstance(v, dict)}
-    return {name: jax.tree.leaves(part["__call__"])[0].shape for name, part in parts.items()}
 
 
 def draw(variables, seed=0):

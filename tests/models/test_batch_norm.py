@@ -22,7 +22,7 @@ def float64():
         yield
 
 
-def images(count=16, mean=0.0):
+def images(count, mean=0.0):
     """Every image with a mean of its own, so that statistics of a part are not those of the whole."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((count, 2, 3, 3)) * [1.0, 2.0, 0.1] + mean
@@ -35,7 +35,7 @@ def train(x, variables=VARIABLES, axis_name=None, dtype=jnp.float64):
     return y, updates["batch_stats"]
 
 
-def test_training_is_the_definition():
+def test_definition():
     x = images(4)
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     params, stats = VARIABLES["params"], VARIABLES["batch_stats"]
@@ -47,38 +47,27 @@ def test_training_is_the_definition():
     unbiased = var * 24 / 23
     np.testing.assert_allclose(updated["var"], 0.9 * stats["var"] + 0.1 * unbiased, rtol=1e-14)
 
-
-def test_inference_takes_running_statistics():
-    x = images(4)
-    params, stats = VARIABLES["params"], VARIABLES["batch_stats"]
-    layer = BatchNorm(dtype=jnp.float64)
+    layer = BatchNorm(dtype=jnp.float64)  # inference takes running statistics, and leaves them
     y, updates = layer.apply(VARIABLES, jnp.asarray(x), False, mutable=["batch_stats"])
     expected = (x - stats["mean"]) / np.sqrt(stats["var"] + EPSILON)
     np.testing.assert_allclose(y, expected * params["scale"] + params["bias"], rtol=0, atol=1e-12)
     jax.tree.map(np.testing.assert_array_equal, updates["batch_stats"], stats)
 
 
-def test_two_pass_variance_survives_a_large_mean():
-    # float32 has 7 digits: E[x^2] - E[x]^2 would lose the variance of 1 beside a mean of 1000.
-    x = images(8, mean=1000.0)
-    x32 = jnp.asarray(x, jnp.float32)
-    variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), VARIABLES)
-    exact, exact_stats = train(np.asarray(x32, np.float64))
-    y, stats = train(x32, variables, dtype=jnp.float32)
-    assert y.dtype == stats["var"].dtype == jnp.float32
-    np.testing.assert_allclose(y, exact, rtol=0, atol=2e-3)
-    np.testing.assert_allclose(stats["var"], exact_stats["var"], rtol=1e-5)
-
-
-def test_bfloat16_input_has_float32_statistics():
-    x = jnp.asarray(images(8), jnp.bfloat16)
+@pytest.mark.parametrize(
+    ("dtype", "mean", "tolerance"),
+    # float32 has 7 digits: E[x^2] - E[x]^2 would lose the variance of 1 next to a mean of 1000.
+    [(jnp.float32, 1000.0, dict(atol=2e-3)), (jnp.bfloat16, 0.0, dict(rtol=0.01, atol=0.01))],
+)
+def test_statistics_are_of_two_passes_in_float32(dtype, mean, tolerance):
+    x = jnp.asarray(images(8, mean), dtype)
     variables = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), VARIABLES)
     exact, exact_stats = train(np.asarray(x, np.float64))
-    y, stats = train(x, variables, dtype=jnp.bfloat16)
-    assert y.dtype == jnp.bfloat16
+    y, stats = train(x, variables, dtype=dtype)
+    assert y.dtype == dtype
     assert stats["mean"].dtype == stats["var"].dtype == jnp.float32
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, **tolerance)
     np.testing.assert_allclose(stats["var"], exact_stats["var"], rtol=1e-5)
-    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=0.01, atol=0.01)
 
 
 def test_one_value_a_channel_is_finite():
@@ -101,15 +90,14 @@ def test_eight_devices_are_one(kind):
 
     def outputs(params, x, weights, axis_name):
         """The output, the updated statistics, and the gradient of a weighted sum of the output."""
-        variables = {**VARIABLES, "params": params}
-        y, stats = train(x, variables, axis_name)
         if axis_name:
             params = jax.tree.map(lambda p: jax.lax.pcast(p, axis_name, to="varying"), params)
 
         def loss(params, x):
-            return (train(x, {**VARIABLES, "params": params}, axis_name)[0] * weights).sum()
+            y, stats = train(x, {**VARIABLES, "params": params}, axis_name)
+            return (y * weights).sum(), (y, stats)
 
-        for_params, for_x = jax.grad(loss, argnums=(0, 1))(params, x)
+        (for_params, for_x), (y, stats) = jax.grad(loss, (0, 1), has_aux=True)(params, x)
         if axis_name:
             for_params = jax.lax.psum(for_params, axis_name)
         return y, for_x, stats, for_params
@@ -122,20 +110,13 @@ def test_eight_devices_are_one(kind):
         function = jax.pmap(
             per_device, "devices", in_axes=(None, 0, 0), out_axes=(0, 0, None, None)
         )
-        split = [a.reshape(8, 2, *a.shape[1:]) for a in (x, weights)]
+        parts = [a.reshape(8, 2, *a.shape[1:]) for a in (x, weights)]
     else:
-        mesh = Mesh(np.array(jax.devices()), ("devices",))
-        specs = (P("devices"), P("devices"), P(), P())
-        function = jax.jit(
-            jax.shard_map(
-                per_device,
-                mesh=mesh,
-                in_specs=(P(), P("devices"), P("devices")),
-                out_specs=specs,
-            )
-        )
-        split = [x, weights]
-    y, for_x, stats, for_params = function(VARIABLES["params"], *split)
+        mesh, over = Mesh(np.array(jax.devices()), ("devices",)), P("devices")
+        specs = dict(in_specs=(P(), over, over), out_specs=(over, over, P(), P()))
+        function = jax.jit(jax.shard_map(per_device, mesh=mesh, **specs))
+        parts = [x, weights]
+    y, for_x, stats, for_params = function(VARIABLES["params"], *parts)
     found = (y.reshape(x.shape), for_x.reshape(x.shape), stats, for_params)
     expected = outputs(VARIABLES["params"], x, weights, None)
     jax.tree.map(

@@ -13,8 +13,7 @@ from ml_collections import ConfigDict
 from rireid_jax.config import base_config
 from rireid_jax.data.masks import gaussian_mask, released_mask
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.network import Network, create_network, infer
-from rireid_jax.weights import zero_variables
+from rireid_jax.models.network import Network, create_network
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "paper-vs-released-code.md"
@@ -51,40 +50,42 @@ def _released_config() -> ConfigDict:
 def _network_rows(*networks: Network) -> list[tuple[str, ...]]:
     columns = []
     for network in networks:
-        variables = zero_variables(network)
-        params = variables["params"]
-        sr = network.super_resolution
-        column = {"FFSR: parameters": f"{count_parameters(params['super_resolution']):,}"}
-        for height in (256, 384):
-            macs = count_macs(
-                sr.apply, {"params": params["super_resolution"]}, image_like(height, 128)
-            )
-            column[f"FFSR: GMACs at {height}x128"] = f"{macs / 1e9:.3f}"
-        column["FFSR: convolutions"] = str(
-            sum(path[-1].key == "kernel" for path, _ in _leaves(params["super_resolution"]))
-        )
-        heads = [leaf for path, leaf in _leaves(params["extractor"]) if "gate" in str(path)]
         image = image_like(256, 128)
-        feature, gates = jax.eval_shape(partial(_outputs, network), variables, image)
-        column["RIFE: gated parts"] = str(gates.shape[1])
-        column["RIFE: parameters of the weight heads"] = f"{count_parameters(heads):,}"
-        column["RIFE: dimensions of the feature"] = f"{feature.shape[1]:,}"
-        column[f"all parameters in use, {IDENTITIES} identities"] = f"{count_parameters(params):,}"
+        outputs, variables = jax.eval_shape(partial(_init, network), image)
+        params = variables["params"]
+        restorer = {"params": params["super_resolution"]}
+        heads = [leaf for path, leaf in _leaves(params["extractor"]) if "gate" in str(path)]
+        in_use = count_parameters(params)
         unused = 0
         if network.extractor.dual_stem:  # registered for the second stream, and never computed
             unused = 2 * 2048 + 2048 * IDENTITIES + IDENTITIES
-        column["parameters registered"] = f"{count_parameters(params) + unused:,}"
-        classifier = feature.shape[1] * IDENTITIES
-        for height in (256, 384):
-            macs = count_macs(network.apply, variables, image_like(height, 128)) - classifier
-            column[f"GMACs of a feature at {height}x128"] = f"{macs / 1e9:.3f}"
-        columns.append(column)
+        macs = count_macs(network.apply, variables, image)
+        # Fully connected layers are computed once an image, whatever its size; the classifier only in training.
+        connected = sum(leaf.size for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
+        classifier = outputs["feature"].shape[1] * IDENTITIES
+        taller = (macs - connected) * 384 // 256 + connected
+        restorer_macs = count_macs(network.super_resolution.apply, restorer, image)
+        columns.append(
+            {
+                "FFSR: parameters": f"{count_parameters(restorer):,}",
+                "FFSR: GMACs at 256x128": f"{restorer_macs / 1e9:.3f}",
+                "FFSR: GMACs at 384x128": f"{restorer_macs * 384 / 256 / 1e9:.3f}",
+                "FFSR: convolutions": str(sum(p[-1].key == "kernel" for p, _ in _leaves(restorer))),
+                "RIFE: gated parts": str(outputs["gates"].shape[1]),
+                "RIFE: parameters of the weight heads": f"{count_parameters(heads):,}",
+                "RIFE: dimensions of the feature": f"{outputs['feature'].shape[1]:,}",
+                f"all parameters in use, {IDENTITIES} identities": f"{in_use:,}",
+                "parameters registered": f"{in_use + unused:,}",
+                "GMACs of a feature at 256x128": f"{(macs - classifier) / 1e9:.3f}",
+                "GMACs of a feature at 384x128": f"{(taller - classifier) / 1e9:.3f}",
+            }
+        )
     return [(name, *(column[name] for column in columns)) for name in columns[0]]
 
 
-def _outputs(network: Network, variables: Any, image: jax.Array) -> tuple[Any, Any]:
-    outputs = infer(network, variables, image)
-    return outputs.feature, outputs.gates
+def _init(network: Network, image: jax.Array) -> tuple[dict[str, Any], Any]:
+    outputs, variables = network.init_with_output(jax.random.key(0), image)
+    return vars(outputs), variables
 
 
 def _leaves(tree: object) -> list:

@@ -10,11 +10,11 @@ IDENTITIES = 5
 STAGES = {"paper": "joint", "released": "released"}
 
 
-def narrow_config(variant: str, dtype: str, width: float = WIDTH) -> ConfigDict:
+def narrow_config(variant: str, dtype: str) -> ConfigDict:
     """The config of a variant, narrow and shallow."""
     config = base_config("vr_market1501")
     config.dtype = dtype
-    config.model.ffsr_width = config.model.width = width
+    config.model.ffsr_width = config.model.width = WIDTH
     config.model.stage_sizes = STAGE_SIZES
     if variant == "released":
         config.model.gate_dim = 16

@@ -1,6 +1,8 @@
 """The same narrow network in JAX and in PyTorch, with the same weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,16 +10,23 @@ import numpy as np
 import torch
 from ml_collections import ConfigDict
 from torch import nn
-from torch_reference.ffsr import FFSRPaper
+from torch_reference.ffsr import FFSRPaper, FFSRReleased
+from torch_reference.plain import DenseNet, PlainResNet
 from torch_reference.released import ReleasedNetwork
 from torch_reference.rife import JointNetwork, RIFEPaper
+from torch_reference.superres import SRCNN, VDSR, LuminanceSRCNN
+from torch_reference.two_resnets import TwoResNets
 
+from rireid_jax.models.densenet import dense_block_sizes
 from rireid_jax.models.network import Network, create_network
 from rireid_jax.weights import from_state_dict
 
 from .narrow import IDENTITIES, STAGE_SIZES, STAGES, WIDTH, narrow_config
 
 torch.set_num_threads(1)  # more would spin beside XLA's
+
+# Compiling takes longer than anything else here.
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @dataclass(frozen=True)
@@ -39,18 +48,43 @@ class Pair:
     reference: nn.Module
 
 
-def make_reference(variant: str, width: float = WIDTH) -> nn.Module:
+# CSR-GAN is compared in test_csr_gan.py, and "rife_released" in the ladder, with its own super-resolution.
+REFERENCES = (
+    *("ffsr", "ffsr_released", "srcnn", "srcnn_luminance", "vdsr"),
+    *("rife", "resnet50", "se_resnet50", "densenet121", "two_resnet50", "two_resnet50_weighted"),
+)
+
+
+def reference_of(
+    name: str, stage_sizes: Sequence[int] = STAGE_SIZES, width: float = WIDTH
+) -> nn.Module:
+    """The PyTorch network of a name in `config.stages`, whose `state_dict` has the keys that ours writes."""
+    sizes = (IDENTITIES, stage_sizes, width)
+    return {
+        "ffsr": lambda: nn.ModuleDict({"ffsr": FFSRPaper(width)}),
+        "ffsr_released": lambda: nn.ModuleDict({"SRnet": FFSRReleased(width)}),
+        "srcnn": lambda: nn.ModuleDict({"srcnn": SRCNN(width)}),
+        "srcnn_luminance": lambda: nn.ModuleDict({"srcnn": LuminanceSRCNN(width)}),
+        "vdsr": lambda: nn.ModuleDict({"vdsr": VDSR(width)}),
+        "rife": lambda: nn.ModuleDict({"rife": RIFEPaper(*sizes)}),
+        "resnet50": lambda: PlainResNet(*sizes),
+        "se_resnet50": lambda: PlainResNet(*sizes, se=True),
+        "densenet121": lambda: DenseNet(IDENTITIES, dense_block_sizes(tuple(stage_sizes)), width),
+        "two_resnet50": lambda: TwoResNets(IDENTITIES, False, stage_sizes, width),
+        "two_resnet50_weighted": lambda: TwoResNets(IDENTITIES, True, stage_sizes, width),
+    }[name]()
+
+
+def make_reference(variant: str) -> nn.Module:
     """A PyTorch network with random weights and random running statistics."""
     torch.manual_seed(0)
     reference: nn.Module
     if variant == "paper":
-        rife = RIFEPaper(IDENTITIES, STAGE_SIZES, width)
-        reference = JointNetwork(FFSRPaper(width), rife)
-        nn.init.normal_(
-            reference.ffsr.out.weight, std=0.05
-        )  # at zero it hides the layers before it
+        reference = JointNetwork(FFSRPaper(WIDTH), RIFEPaper(IDENTITIES, STAGE_SIZES, WIDTH))
+        # At zero it hides the layers before it.
+        nn.init.normal_(reference.ffsr.out.weight, std=0.05)
     else:
-        reference = ReleasedNetwork(IDENTITIES, STAGE_SIZES, width)
+        reference = ReleasedNetwork(IDENTITIES, STAGE_SIZES, WIDTH)
     randomise_norms(reference)
     return reference
 
@@ -78,6 +112,15 @@ def make_pair(variant: str, dtype: str) -> Pair:
 def numpy_state(network: nn.Module) -> dict[str, np.ndarray]:
     """A copy of the network's `state_dict`."""
     return {name: tensor.numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def gradients_of(reference: nn.Module, network: Network) -> dict[str, Any]:
+    """PyTorch's gradients, and its running statistics, by our names: they take the weights' places in its state."""
+    arrays = numpy_state(reference)
+    for name, parameter in reference.named_parameters(remove_duplicate=False):
+        if parameter.grad is not None:
+            arrays[name] = parameter.grad.numpy().copy()
+    return from_state_dict(arrays, network)[0]
 
 
 def to_torch(images: Any) -> torch.Tensor:
@@ -113,6 +156,7 @@ def relative_error(ours: Any, theirs: Any) -> float:
     def error(a: Any, b: Any) -> float:
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         assert a.shape == b.shape, (a.shape, b.shape)
-        return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+        # Gates of a network that has none are empty, and have no largest difference.
+        return float(np.abs(a - b).max(initial=0) / np.abs(b).max(initial=1e-30))
 
     return max(jax.tree.leaves(jax.tree.map(error, ours, theirs)))

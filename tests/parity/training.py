@@ -17,9 +17,9 @@ from rireid_jax.training import optim, state, step
 from rireid_jax.weights import from_state_dict
 
 from .narrow import IDENTITIES
-from .pairs import Pair, make_pair, numpy_state, to_torch
+from .pairs import Pair, gradients_of, make_pair, numpy_state, quick_jit, to_torch
 
-BATCH, HEIGHT, WIDTH = 8, 64, 32
+BATCH, HEIGHT, WIDTH = 4, 64, 32
 STEPS, DROP = 20, 10  # the learning rate drops after DROP steps
 
 
@@ -91,7 +91,7 @@ def run(variant: str, dtype: str) -> Run:
         their_optimizer = their_train.released_optimizer(pair.reference, [DROP])
     optimizer, _ = optim.create_optimizer(pair.config, pair.stage, DROP)
     optimizer = _recording(optimizer)
-    train_step = jax.jit(step.make_train_step(pair.config, pair.stage, pair.network, optimizer))
+    train_step = quick_jit(step.make_train_step(pair.config, pair.stage, pair.network, optimizer))
     now = jax.device_put(state.create_state(pair.variables, optimizer, tuple(spec.train)))
 
     history: tuple[list[float], list[float]] = ([], [])
@@ -103,7 +103,7 @@ def run(variant: str, dtype: str) -> Run:
         history[0].append(float(metrics["loss"]))
         history[1].extend(their_train.train(pair.reference, objective, [theirs], *their_optimizer))
         if i == 0:
-            gradients = (now.opt_state[0], _their_gradients(pair))
+            gradients = (now.opt_state[0], gradients_of(pair.reference, pair.network)["params"])
             one_step = (_variables(now), _their_variables(pair))
     return Run(gradients, one_step, (_variables(now), _their_variables(pair)), history)
 
@@ -114,12 +114,3 @@ def _variables(now: state.TrainState) -> dict[str, Any]:
 
 def _their_variables(pair: Pair) -> dict[str, Any]:
     return from_state_dict(numpy_state(pair.reference), pair.network)[0]
-
-
-def _their_gradients(pair: Pair) -> dict[str, Any]:
-    """By our names: the gradients take the weights' places in the state_dict."""
-    arrays = numpy_state(pair.reference)
-    for name, parameter in pair.reference.named_parameters(remove_duplicate=False):
-        if parameter.grad is not None:
-            arrays[name] = parameter.grad.numpy().copy()
-    return from_state_dict(arrays, pair.network)[0]["params"]

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
-from rireid_jax.data.raw.market1501 import Market1501
-from rireid_jax.data.raw.msmt17 import MSMT17
 
 from rireid_jax.cli.flags import MODES
-from rireid_jax.config import DATASETS, base_config, recipe_of, validate
+from rireid_jax.components import DATASETS, Field
+from rireid_jax.config import base_config, recipe_of, validate
 from rireid_jax.paper.published import BENCHMARKS, ORIGINS, RESULTS, SOURCES, Result
 
 ROOT = Path(__file__).parents[2]
@@ -49,47 +48,34 @@ def test_page_is_current():
 
 
 def test_every_data_set_and_preset_is_described():
-    assert set(describe.SECTIONS) == {*DATASETS, "natural_images"}
     assert {*describe.LOW_QUERIES, *describe.ALL_LOW} == set(BENCHMARKS)
-    for dataset, spec in DATASETS.items():
-        for preset in spec.presets:
-            assert f"\n- `{dataset}/{preset}`: " in PAGE
+    for name, dataset in DATASETS.items():
+        assert f"(`{name}`)\n" in PAGE
+        for preset in dataset.presets:
+            assert f"\n- `{name}/{preset}`: " in PAGE
+        for field in dataset.recipe.values():
+            assert field.about in PAGE
 
 
-def test_every_option_is_described_and_no_other():
-    recipes = {dataset: spec.recipe for dataset, spec in DATASETS.items()}
-    recipes["natural_images"] = base_config("vr_market1501").natural_images
-    used = set()
-    for dataset, recipe in recipes.items():
-        for option in recipe:
-            own = f"{dataset}.{option}"
-            used.add(own if own in describe.OPTIONS else option)
-    assert used == set(describe.OPTIONS)
-
-
-def test_recipe_table(monkeypatch):
-    recipes = {
-        "one": ({"kernel": "a", "seed": 0}, {"`other`": {"kernel": "b", "seed": 0}}),
-        "two": ({"kernel": "a", "seed": 1, "split": 0}, {}),
-        "three": ({"kernel": "a", "seed": 1}, {}),
-    }
-    monkeypatch.setattr(describe, "_recipes", recipes.__getitem__)
-    monkeypatch.setattr(
-        describe, "OPTIONS", {"kernel": "K", "seed": "S", "split": "D", "two.seed": "T"}
-    )
+def test_table_of_options():
     told: dict[str, object] = {}
-    assert describe._recipe("one", told).split("\n")[2:] == [
+    kernel = Field("a", "K")
+    recipe = {"kernel": kernel, "seed": Field(0, "S")}
+    others = {"`other`": {"kernel": "b", "seed": 0}}
+    assert describe._options(recipe, others, told).split("\n") == [
+        "| option | default | `other` | meaning, and why this default |",
+        "| --- | --- | --- | --- |",
         "| `kernel` | `a` | `b` | K |",
         "| `seed` | `0` |  | S |",
     ]
-    assert describe._recipe("two", told).split("\n")[2:] == [
+    recipe = {"kernel": kernel, "seed": Field(1, "T"), "trial": Field(0, "D")}
+    assert describe._options(recipe, {}, told).split("\n")[2:] == [
         "| `seed` | `1` | T |",
-        "| `split` | `0` | D |",
+        "| `trial` | `0` | D |",
         "| `kernel` | `a` | as above |",
     ]
-    assert describe._recipe("three", told).split("\n")[2:] == [
+    assert describe._options({"seed": Field(1, "S")}, {}, told).split("\n")[2:] == [
         "| `seed` | `1` | as above |",  # its default is another
-        "| `kernel` | `a` | as above |",
     ]
 
 
@@ -142,13 +128,11 @@ def test_links_lead_somewhere():
 
 
 def test_counts_add_up_to_the_papers():
-    def total(reader: Any) -> int:
-        return sum(count.images for count in reader.published.values())
-
-    # Section 5.1 of the paper.
-    assert total(Market1501) == 32_217
-    assert total(MSMT17) == 126_441
-    assert (describe._published_counts(describe.CUHK03, {"boxes": "labeled"})[""].images) == 14_096
+    """Section 5.1 of the paper."""
+    for name, total in {"vr_market1501": 32_217, "vr_msmt17": 126_441}.items():
+        dataset = DATASETS[name]
+        counts = dataset.layout.counts(dataset.recipe_values())
+        assert sum(count.images for count in counts.values()) == total
 
 
 # The published figures.

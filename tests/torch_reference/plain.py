@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from .densenet import densenet_features
@@ -18,18 +17,18 @@ def _output(network: nn.Module, feature_map: Tensor) -> RIFEOutput:
     return RIFEOutput(feature, logits, none, none)
 
 
-class SEResNet(ResNet):
-    """SE-ResNet50 (Hu et al., 2018) on ResNet50 v1.5."""
+class PlainResNet(ResNet):
+    """ResNet50 v1.5, or with `se` SE-ResNet50 (Hu et al., 2018) on it."""
 
     def __init__(
         self,
         num_classes: int,
         stage_sizes: Sequence[int] = (3, 4, 6, 3),
         width: float = 1.0,
-        last_stride: int = 2,
+        se: bool = False,
         feature_dim: int = 256,
     ) -> None:
-        super().__init__(None, stage_sizes, width, last_stride, se=True)
+        super().__init__(None, stage_sizes, width, se=se)
         channels = EXPANSION * self.layer4[0].conv2.out_channels
         self.feature = nn.Linear(channels, feature_dim)
         self.classifier = nn.Linear(feature_dim, num_classes)
@@ -55,4 +54,4 @@ class DenseNet(nn.Module):
         self.classifier = nn.Linear(feature_dim, num_classes)
 
     def forward(self, image: Tensor) -> RIFEOutput:
-        return _output(self, torch.relu(self.features(image)))
+        return _output(self, self.features(image).relu())

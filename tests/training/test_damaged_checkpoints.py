@@ -1,7 +1,6 @@
 """Damaged checkpoints: whichever file is torn, what is read is what was saved, or the checkpoint before."""
 
 import gc
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -15,7 +14,8 @@ import pytest
 
 from rireid_jax.errors import UserError
 from rireid_jax.parallel import Parallel
-from rireid_jax.training.checkpoint import Checkpoints, remove_unfinished
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.state import TrainState, create_state
 
 PARALLEL = Parallel("shard_map")
@@ -98,8 +98,8 @@ def test_every_file(saved, tmp_path, caplog, damage):
             assert same(state, state_at(int(state.step))), place
             expected = state_at(step)
             assert same(variables, {"params": expected.params, "batch_stats": expected.batch_stats})
-            assert checkpoints.is_whole(2) == (step == 2), place
-            assert checkpoints.is_whole(1)
+            assert (checkpoints.find_variables(2) is not None) == (step == 2), place
+            assert checkpoints.find_variables(1)
         # A stage whose variables are whole can be read, and one that can be resumed is whole.
         assert int(state.step) <= step, place
         assert ("is damaged and skipped" in caplog.text) == (state.step == 1), place
@@ -117,21 +117,10 @@ def test_values_that_have_changed(saved, tmp_path, caplog):
     (values,) = (path for path in files if path.stat().st_size > 30_000)
     flip(values)
     with Checkpoints(str(tmp_path), "rife", keep=2) as checkpoints:
-        assert not checkpoints.is_whole(2)
+        assert checkpoints.find_variables(2) is None
         assert "the values of its variables are not what was saved" in caplog.text
         with pytest.raises(UserError, match="found no readable checkpoint of step 2"):
             checkpoints.load_variables(2)
-
-
-def test_checkpoints_without_checksums_can_be_read(saved, tmp_path):
-    """They were saved before there were any."""
-    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "checkpoints" / "rife" / "2" / "_CHECKPOINT_METADATA"
-    metadata = json.loads(path.read_text())
-    assert metadata["custom_metadata"].keys() == {"checksums"}
-    path.write_text(json.dumps({**metadata, "custom_metadata": {}}))
-    with Checkpoints(str(tmp_path), "rife", keep=2) as checkpoints:
-        assert checkpoints.is_whole(2)
 
 
 @pytest.mark.parametrize("scores", ["", '{"rank1": 0.', '{"rbnk1": 0.5}'])
@@ -146,7 +135,7 @@ def test_torn_scores_are_dropped_by_the_run(saved, tmp_path, caplog, scores):
         assert checkpoints.best_step() == 1
         checkpoints.save(state_at(3), 3)  # which compares the scores
         checkpoints.wait()
-        assert checkpoints.is_whole(2)
+        assert checkpoints.find_variables(2)
 
 
 def test_torn_scores_are_named_to_who_only_reads(saved, tmp_path):

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_training import IMAGE_SIZE, initial_state, leaves, small_config
@@ -23,8 +22,8 @@ from rireid_jax.training import loop
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.loop import (
     Stopped,
+    finished_variables,
     initial_variables,
-    is_finished,
     num_steps,
     train_stage,
 )
@@ -91,7 +90,7 @@ def devices():
 
 def train(workdir, parallel, *, config=None, stage=STAGE, log=MetricsWriter, **options):
     with log(str(workdir)) as log, StopRequest() as stop:
-        train_stage(
+        return train_stage(
             config or stage_config(),
             stage,
             workdir=str(workdir),
@@ -143,8 +142,45 @@ def test_runs_to_the_end(whole):
     steps, state = saved(whole)
     assert steps == [10, 12]
     assert state["step"] == STEPS
-    assert is_finished(stage_config(), str(whole), STAGE, IMAGES)
-    assert not is_finished(stage_config(), str(whole), "rife", IMAGES)
+    assert finished_variables(stage_config(), str(whole), "rife", IMAGES) is None
+
+
+def test_what_it_returns_is_what_it_saved(whole, devices):
+    returned = leaves(train(whole, devices))
+    read = leaves(finished_variables(stage_config(), str(whole), STAGE, IMAGES))
+    jax.tree.map(np.testing.assert_array_equal, returned, read)
+    assert all(isinstance(leaf, np.ndarray) for leaf in returned.values())
+
+
+def test_earlier_stages_come_from_memory_and_stay_as_they_are(whole, tmp_path, devices):
+    given = finished_variables(stage_config(), str(whole), STAGE, IMAGES)
+    given = jax.device_get(given)
+    before = jax.tree.map(np.copy, given)
+    config = stage_config()
+    config.stages[
+        STAGE
+    ].init.super_resolution = "ffsr_pretrain"  # the folder has no such checkpoint
+    own = initial_variables(config, STAGE, str(tmp_path), len(PIDS), {"ffsr_pretrain": given})
+    jax.tree.map(np.testing.assert_array_equal, own["params"], given["params"])
+    config.stages[STAGE].epochs = 1
+    train(tmp_path, devices, config=config, trained={"ffsr_pretrain": given})
+    jax.tree.map(np.testing.assert_array_equal, given, before)  # steps give up buffers, not these
+
+
+def test_nothing_moves_to_the_devices_unasked(tmp_path, monkeypatch):
+    devices = CountingSteps("shard_map")
+    monkeypatch.setattr(devices, "split_for_training", lambda batch: batch)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        train(tmp_path, devices)
+
+
+@pytest.mark.parametrize("steps", [(2, 3), (12, 99)])
+def test_trace_of_some_steps(tmp_path, devices, steps):
+    config = stage_config()
+    with config.unlocked():
+        config.profile = steps
+    train(tmp_path, devices, config=config)
+    assert list((tmp_path / "profile" / STAGE).rglob("*.xplane.pb"))
 
 
 def test_log(whole):
@@ -228,7 +264,7 @@ def test_crash_costs_nothing_but_time(whole, tmp_path, devices):
         train(tmp_path, devices, log=CrashingLog)
     assert saved(tmp_path)[0] == [5]
     assert logged_steps(tmp_path) == [2, 4, 6]
-    assert not is_finished(stage_config(), str(tmp_path), STAGE, IMAGES)
+    assert finished_variables(stage_config(), str(tmp_path), STAGE, IMAGES) is None
     train(tmp_path, devices)
     assert_same(tmp_path, whole)
     assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
@@ -248,7 +284,12 @@ def test_stopping_saves_and_going_on_is_the_same(whole, tmp_path, devices):
 
 class CountingSteps(Parallel):
     def train_step(self, step):
-        return lambda state, batch: (state.replace(step=state.step + 1), {"loss": jnp.zeros(())})
+        return jax.jit(
+            lambda state, batch: (
+                state.replace(step=state.step + 1),
+                {"loss": 0 * batch["resolution"].sum()},
+            )
+        )
 
 
 def test_discriminators_go_on_too(tmp_path):

@@ -1,23 +1,24 @@
-"""ResNet50 checkpoints of torchvision, torchreid and fast-reid, as a start and as an extractor."""
+"""Backbones of torchvision, torchreid, fast-reid, timm and others: as a start, and as an extractor."""
 
 import logging
+import re
 
 import jax
 import numpy as np
 import pytest
 import torch
+from networks import network_of
 from parity.narrow import IDENTITIES, STAGE_SIZES, WIDTH, narrow_config
-from parity.pairs import randomise_norms
+from parity.pairs import randomise_norms, reference_of
 from PIL import Image
 from safetensors.torch import save_file
 from torch_reference.images import load_images
 from torch_reference.released import ReleasedNetwork
 from torch_reference.resnet import ResNet as TorchResNet
-from torch_reference.rife import RIFEPaper
 
 from rireid_jax import Extractor
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import create_network, initialise
+from rireid_jax.models.network import create_network
 from rireid_jax.training.loop import check_backbone, initial_variables
 from rireid_jax.weights import (
     from_state_dict,
@@ -28,13 +29,6 @@ from rireid_jax.weights import (
 )
 
 pytestmark = pytest.mark.torch
-
-
-def narrow_resnet(num_classes=1000):
-    torch.manual_seed(0)
-    network = TorchResNet(num_classes, STAGE_SIZES, WIDTH)
-    randomise_norms(network)
-    return network
 
 
 def as_torchreid(state):
@@ -58,80 +52,115 @@ def as_fastreid(state):
     return {"model": model, "iteration": 7}
 
 
-FORMS = {
-    "torchvision": lambda state: state,
-    "torchreid": as_torchreid,
-    "fastreid": as_fastreid,
-}
+def as_pretrained_models(state):
+    """SE-ResNet50 as pretrained-models.pytorch and torchreid name it."""
+    renamed = {}
+    for name, tensor in state.items():
+        name = re.sub(r"^(conv1|bn1)\.", r"layer0.\1.", name)
+        renamed[name.replace(".se.", ".se_module.")] = tensor
+    return {name.replace("fc.", "last_linear."): tensor for name, tensor in renamed.items()}
 
 
-@pytest.mark.parametrize("form", list(FORMS))
-def test_all_forms_give_the_same_start(form, tmp_path):
-    state = narrow_resnet().state_dict()
-    torch.save(FORMS[form](state), tmp_path / "resnet.pth")
-    network = create_network(narrow_config("paper", "float32"), "baseline", IDENTITIES)
+def as_old_torchvision(state):
+    """DenseNet121 in the file that torchvision's first releases wrote."""
+    spelling = re.compile(r"(denselayer\d+\.(?:norm|conv))([12])\.")
+    renamed = {spelling.sub(r"\1.\2.", name): tensor for name, tensor in state.items()}
+    return {name.replace("fc.", "classifier."): tensor for name, tensor in renamed.items()}
+
+
+def as_it_is(state):
+    return state
+
+
+def trunk_of(name):
+    """A narrow backbone of PyTorch's with a classifier of ImageNet, and its variables by our names."""
+    torch.manual_seed(0)
+    reference = reference_of(name)
+    randomise_norms(reference)
+    state = reference.state_dict()
+    whole, _ = from_state_dict({key: t.numpy() for key, t in state.items()}, narrow(name))
+    for kind in whole.values():
+        kind["extractor"].pop("head", None)
+    trunk = {k: t for k, t in state.items() if not k.startswith(("feature.", "classifier."))}
+    return {**trunk, "fc.weight": torch.ones(1000, 4), "fc.bias": torch.ones(1000)}, whole
+
+
+def narrow(name):
+    return network_of(name, width=WIDTH, feature_dim=256, gate_dim=64)
+
+
+def started(name, path):
+    """What a file makes of zeros, and the report on it."""
+    network = narrow(name)
     variables = zero_variables(network)
-    report = load_backbone(tmp_path / "resnet.pth", network, variables)
+    report = load_backbone(path, network, variables)
+    return variables, report
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        *[("resnet50", spelled) for spelled in (as_it_is, as_torchreid, as_fastreid)],
+        *[("se_resnet50", spelled) for spelled in (as_it_is, as_pretrained_models)],
+        *[("densenet121", spelled) for spelled in (as_it_is, as_old_torchvision)],
+    ],
+)
+def test_all_spellings_give_the_same_start(name, spelled, tmp_path):
+    state, whole = trunk_of(name)
+    torch.save(spelled(state), tmp_path / "file.pth")
+    variables, report = started(name, tmp_path / "file.pth")
     assert report.unexpected == ()
-    assert len(report.loaded) == 4 * (1 + 3 * 4 + 4) + (1 + 3 * 4 + 4)
-    kernel = variables["params"]["extractor"]["stage2"]["block0"]["spatial_conv"]["kernel"]
-    expected = state["layer2.0.conv2.weight"].permute(2, 3, 1, 0)
-    np.testing.assert_array_equal(kernel, expected)
+    assert len(report.loaded) == len(jax.tree.leaves(whole))
+    for kind, tree in whole.items():
+        for part, values in tree["extractor"].items():
+            jax.tree.map(np.testing.assert_array_equal, variables[kind]["extractor"][part], values)
+
+
+@pytest.mark.parametrize("name", ["rife", "rife_released", "two_resnet50", "two_resnet50_weighted"])
+def test_one_file_starts_both_streams(name, tmp_path):
+    """And leaves gates and heads alone."""
+    state, whole = trunk_of("resnet50")
+    torch.save(state, tmp_path / "resnet.pth")
+    variables, _ = started(name, tmp_path / "resnet.pth")
+    untouched = dict(variables["params"]["extractor"])
+    for kind, tree in whole.items():
+        ours = variables[kind]["extractor"]
+        for part, values in tree["extractor"].items():
+            block = "dsb" + part.replace("stem", "0").removeprefix("stage")
+            streams = [
+                ours.get(block, {}).get(s) or ours.get(s, {}).get(part) for s in ("low", "high")
+            ]
+            for stream in [ours["stem"]] if (name, part) == ("rife", "stem") else streams:
+                jax.tree.map(np.testing.assert_array_equal, stream, values)
+    gates = [
+        block[f"gate_{s}"]
+        for block in untouched.values()
+        for s in ("low", "high")
+        if f"gate_{s}" in block
+    ]
+    assert not any(leaf.any() for leaf in jax.tree.leaves((untouched["head"], gates)))
 
 
 def test_safetensors_are_read(tmp_path):
-    state = narrow_resnet().state_dict()
+    state, _ = trunk_of("resnet50")
     save_file(state, tmp_path / "resnet.safetensors")
     read = read_state_dict(tmp_path / "resnet.safetensors")
     assert read.keys() == state.keys()
     assert all(np.array_equal(read[name], tensor) for name, tensor in state.items())
 
 
-def test_paper_starts_stem_and_both_streams(tmp_path):
-    resnet = narrow_resnet()
-    torch.save(resnet.state_dict(), tmp_path / "resnet.pth")
-    config = narrow_config("paper", "float32")
-    network = create_network(config, "rife", IDENTITIES)
-    ours = initialise(network, 0, (32, 16))
-    before = jax.tree.map(np.asarray, ours)
-    load_backbone(tmp_path / "resnet.pth", network, ours)
-
-    reference = RIFEPaper(IDENTITIES, STAGE_SIZES, WIDTH)
-    state = {f"rife.{name}": tensor.numpy() for name, tensor in reference.state_dict().items()}
-    reference.load_resnet(resnet.state_dict())
-    expected, _ = from_state_dict(state, network)  # shares memory with the reference
-    for kind in ("params", "batch_stats"):
-        for name, module in ours[kind]["extractor"].items():
-            if name == "head":
-                jax.tree.map(np.testing.assert_array_equal, module, before[kind]["extractor"][name])
-            for part in set(module) - {"gate_low", "gate_high"} if name != "head" else ():
-                theirs = expected[kind]["extractor"][name][part]
-                jax.tree.map(np.testing.assert_array_equal, module[part], theirs)
-
-
-def test_released_starts_both_networks(tmp_path):
-    resnet = narrow_resnet()
-    torch.save(resnet.state_dict(), tmp_path / "resnet.pth")
-    network = create_network(narrow_config("released", "float32"), "released", IDENTITIES)
-    ours = zero_variables(network)
-    load_backbone(tmp_path / "resnet.pth", network, ours)
-    reference = ReleasedNetwork(IDENTITIES, STAGE_SIZES, WIDTH)
-    for model in (reference.model1, reference.model2):
-        model.net.base.load_state_dict(resnet.state_dict(), strict=False)
-    state = {name: tensor.numpy() for name, tensor in reference.state_dict().items()}
-    theirs, _ = from_state_dict(state, network)
-    for stream in ("low", "high"):
-        for block in range(5):
-            for kind in ("params", "batch_stats"):
-                jax.tree.map(
-                    np.testing.assert_array_equal,
-                    ours[kind]["extractor"][f"dsb{block}"][stream],
-                    theirs[kind]["extractor"][f"dsb{block}"][stream],
-                )
+def test_another_backbone_is_refused(tmp_path):
+    torch.save(trunk_of("resnet50")[0], tmp_path / "resnet.pth")
+    for name, missing in (
+        ("se_resnet50", r"16 of 101 tensors are missing: layer1\.0\.se\.fc1\.weight"),
+        ("densenet121", r"tensors are missing: features\.conv0\.weight"),
+    ):
+        with pytest.raises(UserError, match=missing):
+            started(name, tmp_path / "resnet.pth")
 
 
 def test_config_starts_a_stage_from_a_file(tmp_path, caplog):
-    torch.save(narrow_resnet().state_dict(), tmp_path / "resnet.pth")
+    torch.save(trunk_of("resnet50")[0], tmp_path / "resnet.pth")
     config = narrow_config("paper", "float32")
     config.run = ("ffsr", "rife", "joint")
     config.init.backbone = str(tmp_path / "resnet.pth")
@@ -143,28 +172,26 @@ def test_config_starts_a_stage_from_a_file(tmp_path, caplog):
     jax.tree.map(np.testing.assert_array_equal, low, high)
     other = initial_variables(config, "ffsr_pretrain", str(tmp_path), IDENTITIES)
     assert "extractor" not in other["params"]
-
-
-def test_another_width_is_refused_before_training(tmp_path):
-    torch.save(narrow_resnet().state_dict(), tmp_path / "resnet.pth")
-    config = narrow_config("paper", "float32")
+    # Another width is refused before anything is trained.
     config.model.width = 0.25
     config.run = ("ffsr", "rife")
-    config.init.backbone = str(tmp_path / "resnet.pth")
     with pytest.raises(
         UserError, match=r"conv1.weight is \[8, 3, 7, 7\], expected \[16, 3, 7, 7\]"
     ):
         check_backbone(config, str(tmp_path), IDENTITIES)
 
 
-def test_two_values_of_one_tensor_are_refused():
+def released_state():
     reference = ReleasedNetwork(IDENTITIES, STAGE_SIZES, WIDTH)
-    state = {name: tensor.numpy() for name, tensor in reference.state_dict().items()}
     network = create_network(narrow_config("released", "float32"), "released", IDENTITIES)
-    alone = {name: array for name, array in state.items() if not name.startswith("modelpart")}
-    from_state_dict(alone, network)
-    renamed = {name: array for name, array in state.items() if not name.startswith("model1.net")}
-    from_state_dict(renamed, network)
+    return {name: tensor.numpy() for name, tensor in reference.state_dict().items()}, network
+
+
+def test_two_values_of_one_tensor_are_refused():
+    state, network = released_state()
+    for names in ("modelpart", "model1.net"):  # either name is enough
+        some = {name: array for name, array in state.items() if not name.startswith(names)}
+        from_state_dict(some, network)
     state["modelpart3.0.bn1.bias"] = state["modelpart3.0.bn1.bias"] + 1
     with pytest.raises(
         UserError, match=r"modelpart3\.0\.bn1\.bias differs from model1\.net\.base\.layer2"
@@ -173,15 +200,12 @@ def test_two_values_of_one_tensor_are_refused():
 
 
 def test_what_is_skipped_and_what_is_unexpected():
-    reference = ReleasedNetwork(IDENTITIES, STAGE_SIZES, WIDTH)
-    state = {name: tensor.numpy() for name, tensor in reference.state_dict().items()}
+    state, network = released_state()
     state["model2.net.base.satten2.ch.conv1.weight"] = np.ones((1, 1, 1, 1), np.float32)
     state["model3.fc.weight"] = np.ones((1, 1), np.float32)
-    network = create_network(narrow_config("released", "float32"), "released", IDENTITIES)
     _, report = from_state_dict(state, network)
     assert report.unexpected == ("model3.fc.weight",)
-    assert "model2.net.base.satten2.ch.conv1.weight" in report.skipped
-    assert "model2.fc.weight" in report.skipped
+    assert {"model2.net.base.satten2.ch.conv1.weight", "model2.fc.weight"} <= set(report.skipped)
     assert "1 unexpected: model3.fc.weight" in str(report)
 
 
@@ -207,13 +231,10 @@ def test_full_size_resnet50_as_an_extractor(tmp_path):
     features = extractor.extract(paths)
     assert features.shape == (2, 2048)
     np.testing.assert_allclose(features, theirs, atol=1e-4)
-
-
-def test_fastreids_last_stride_is_known(tmp_path):
-    state = {f"backbone.{name}": t for name, t in TorchResNet(None).state_dict().items()}
+    state = {f"backbone.{name}": t for name, t in reference.state_dict().items()}
     torch.save({"model": state}, tmp_path / "fastreid.pth")
     network, _, _ = load_resnet50(tmp_path / "fastreid.pth")
-    assert network.extractor.last_stride == 1
+    assert network.extractor.last_stride == 1  # fast-reid's
 
 
 def test_unknown_variants_are_refused(tmp_path):

@@ -4,11 +4,13 @@ import jax
 import numpy as np
 import pytest
 import torch
-from parity.narrow import IDENTITIES, STAGE_SIZES, STAGES, WIDTH, narrow_config
-from parity.pairs import make_reference
+from networks import NETWORKS, network_of
+from parity.narrow import IDENTITIES, STAGES, WIDTH, narrow_config
+from parity.pairs import REFERENCES, make_reference, reference_of
+from torch_reference.released import ReleasedNetwork
 from torch_reference.resnet import ResNet as TorchResNet
 
-from rireid_jax.models.network import Network, create_network
+from rireid_jax.models.network import create_network
 from rireid_jax.models.resnet import ResNet
 from rireid_jax.weights import (
     from_state_dict,
@@ -17,15 +19,8 @@ from rireid_jax.weights import (
     write_state_dict,
     zero_variables,
 )
-from rireid_jax.weights.names import table
 
 pytestmark = pytest.mark.torch
-
-
-def build(kind):
-    if kind in STAGES:
-        return create_network(narrow_config(kind, "float32"), STAGES[kind], IDENTITIES)
-    return Network(None, ResNet(IDENTITIES, stage_sizes=STAGE_SIZES, width=WIDTH, neck=kind))
 
 
 def random_variables(network):
@@ -40,53 +35,80 @@ def assert_same_bits(ours, theirs):
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_there_and_back(name):
+    """Every variable has one tensor, with any neck."""
+    with_neck = name in ("resnet50", "se_resnet50", "rife")
+    for neck in ("fc", "batch_norm") if with_neck else ("fc",):
+        network = network_of(name, neck=neck)
+        variables = random_variables(network)
+        state = to_state_dict(variables, network)
+        back, report = from_state_dict(state, network)
+        assert_same_bits(variables, back)
+        assert report.unexpected == ()
+        assert len(set(report.loaded)) == len(report.loaded)
+
+
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize("kind", [*STAGES, "fc", "batch_norm", "none"])
-def test_same_bits_after_a_round_trip(kind, suffix, tmp_path):
-    network = build(kind)
-    variables = random_variables(network)
-    path = tmp_path / f"weights.{suffix}"
-    write_state_dict(path, to_state_dict(variables, network))
-    back, report = from_state_dict(read_state_dict(path), network)
-    assert_same_bits(variables, back)
-    assert report.unexpected == ()
-    assert len(set(report.loaded)) == len(report.loaded)
-
-
 @pytest.mark.parametrize("variant", list(STAGES))
-def test_pytorch_loads_strictly_and_gives_the_same_bits_back(variant, tmp_path):
-    network = build(variant)
+def test_there_and_back_by_a_file_and_by_pytorch(variant, suffix, tmp_path):
+    network = create_network(narrow_config(variant, "float32"), STAGES[variant], IDENTITIES)
     variables = random_variables(network)
-    write_state_dict(tmp_path / "ours.pth", to_state_dict(variables, network))
+    path = tmp_path / f"ours.{suffix}"
+    state = to_state_dict(variables, network)
+    write_state_dict(path, state)
+    back, _ = from_state_dict(read_state_dict(path), network)
+    assert_same_bits(variables, back)
+    if suffix == "safetensors":
+        return
     reference = make_reference(variant)
-    reference.load_state_dict(torch.load(tmp_path / "ours.pth"), strict=True)
+    reference.load_state_dict(torch.load(path), strict=True)
     torch.save(reference.state_dict(), tmp_path / "theirs.pth")
     back, _ = from_state_dict(read_state_dict(tmp_path / "theirs.pth"), network)
     assert_same_bits(variables, back)
+    if variant == "released":  # which has tensors under two names: they are stored once
+        distinct = {id(array): array.nbytes for array in state.values()}
+        total = sum(array.nbytes for array in state.values())
+        assert sum(distinct.values()) < path.stat().st_size < total
 
 
-def test_a_plain_resnet_has_torchvisions_names():
-    state = to_state_dict(random_variables(build("none")), build("none"))
-    reference = TorchResNet(IDENTITIES, STAGE_SIZES, WIDTH).state_dict()
-    state = {name.replace("classifier.", "fc."): array for name, array in state.items()}
-    assert {name: list(array.shape) for name, array in state.items()} == {
-        name: list(tensor.shape) for name, tensor in reference.items()
+# Keys of a file that torchvision or timm publish, less those of their classifier.
+PUBLISHED = {"resnet50": 320 - 2, "se_resnet50": 384 - 2, "densenet121": 727 - 2}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_full_size_names_and_shapes_are_pytorchs(name):
+    network = network_of(name, width=1, feature_dim=256, gate_dim=64)
+    state = to_state_dict(zero_variables(network), network)
+    with torch.device("meta"):
+        expected = reference_of(name, (3, 4, 6, 3), 1.0).state_dict()
+    assert {key: value.shape for key, value in state.items()} == {
+        key: tuple(value.shape) for key, value in expected.items()
     }
+    if name in PUBLISHED:
+        trunk = [key for key in expected if not key.startswith(("feature.", "classifier."))]
+        assert len(trunk) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("variant", list(STAGES))
-def test_every_variable_has_one_row(variant):
-    network = build(variant)
-    places = [place for row in table(network) for place in row.places]
-    leaves = jax.tree_util.tree_leaves_with_path(zero_variables(network))
-    assert sorted(places) == sorted(tuple(key.key for key in path) for path, _ in leaves)
-
-
-def test_shared_tensors_are_stored_once(tmp_path):
-    network = build("released")
+def test_names_that_others_publish():
+    with torch.device("meta"):
+        resnet, released = (
+            TorchResNet().state_dict(),
+            ReleasedNetwork(751).state_dict(keep_vars=True),
+        )
+    assert resnet["layer3.5.conv2.weight"].shape == (256, 256, 3, 3)
+    assert resnet["layer4.0.downsample.1.running_var"].shape == (2048,)
+    assert resnet["fc.bias"].shape == (1000,)
+    assert len(released) == 1356
+    assert len({id(tensor) for tensor in released.values()}) == 720
+    assert released["modelpart1.0.0.0.weight"] is released["model1.net.base.conv1.weight"]
+    assert (
+        released["model2part5.2.conv3.weight"] is released["model2.net.base.layer4.2.conv3.weight"]
+    )
+    # A ResNet without a feature of its own has torchvision's names alone.
+    network = network_of("resnet50", width=WIDTH).clone(
+        extractor=ResNet(IDENTITIES, stage_sizes=(1, 1, 1, 1), width=WIDTH, neck="none")
+    )
     state = to_state_dict(random_variables(network), network)
-    write_state_dict(tmp_path / "ours.pth", state)
-    distinct = {id(array): array.nbytes for array in state.values()}
-    total = sum(array.nbytes for array in state.values())
-    size = (tmp_path / "ours.pth").stat().st_size
-    assert sum(distinct.values()) < size < total
+    expected = TorchResNet(IDENTITIES, (1, 1, 1, 1), WIDTH).state_dict()
+    assert {name.replace("classifier.", "fc.") for name in state} == set(expected)

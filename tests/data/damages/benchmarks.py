@@ -1,145 +1,238 @@
-"""Damages to Market-1501 and MSMT17, which come divided into training and test."""
+"""Damages to the downloads of benchmarks whose images are files; cuhk-03.mat has a module of its own."""
 
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from damages.changes import (
     Damage,
-    bad_images,
     changed,
     copied,
     edited,
     emptied,
     folder_instead,
     link_instead,
-    no_files,
     renamed,
     without,
     written,
-    wrong_names,
 )
 
 
-def market(part: slice) -> Iterator[Damage]:
-    """Three folders; ``part`` of the damages to images."""
+def wrong_names(name: str, names: str, problem: str) -> list[Damage]:
+    """A file under other names, which are parts of a text."""
+    folder = Path(name).parent
+    return [
+        (renamed(name, f"{folder}/{new}"), f"{re.escape(new)}: {problem}")
+        for new in names.split("|")
+    ]
+
+
+def market() -> list[Damage]:
     root = "Market-1501-v15.09.15"
     train = f"{root}/bounding_box_train/0007_c1s1_000000_00.jpg"
     query = f"{root}/query/0009_c1s1_000001_00.jpg"
     gallery = f"{root}/bounding_box_test/0009_c2s1_000000_00.jpg"
-    yield from bad_images(train, query, gallery, part=part)
-    yield from no_files(train, query, gallery)
-    names = ("person7", "0001", "0001_c0s1_000001_00", "0001_s1_000001_00", "_c1s1_000001_00")
-    names += ("-2_c1s1_000001_00", "0001_C1s1_000001_00", "0001-c1s1_000001_00", " 0001_c1s1_1")
-    names += ("20260101123456_c1s1_000001_00", "0001_c20260101123456s1_1", "٠٠٠١_c1s1_000001_00")
-    for name in names:
-        yield from wrong_names(query, [f"{root}/query/{name}.jpg"], "found a name of another form")
-    for place, new in {train: "png", query: "JPG", gallery: "jpeg"}.items():
-        do = copied(place, place.replace("jpg", new))
-        yield Damage(
-            f"twice, as {new}", do, r"00\.\w+: found the same .*, expected each image once"
-        )
-    for place, new in {
-        train: "bounding_box_test/0007_c2s1_000009_00.jpg",
-        query: "bounding_box_train/0009_c1s1_000009_00.jpg",
-        gallery: "bounding_box_train/0009_c2s1_000000_00.jpg",
-    }.items():
-        both = "found the identity of .*bounding_box_train/.* too, expected every identity"
-        yield Damage(f"in training and test: {new}", copied(place, f"{root}/{new}"), both)
-    for folder in ("query", "bounding_box_train"):
-        do = copied(gallery, f"{root}/{folder}/0000_c2s1_000000_00.jpg")
-        message = f"{folder}/0000_c2s1_000000_00.jpg: found a distractor .*, expected"
-        yield Damage(f"distractor in {folder}", do, message)
+    names = (
+        "person7.jpg|0001.jpg|0001_c0s1_000001_00.jpg|0001_s1_000001_00.jpg|_c1s1_000001_00.jpg|"
+        "-2_c1s1_000001_00.jpg|0001_C1s1_000001_00.jpg|0001-c1s1_000001_00.jpg| 0001_c1s1_1.jpg|"
+        "20260101123456_c1s1_000001_00.jpg|0001_c20260101123456s1_1.jpg|٠٠٠١_c1s1_000001_00.jpg"
+    )
+    both = "found the identity of .*bounding_box_train/.* too, expected every identity"
+    gone = "has no bounding_box_train and no query and no"
 
     def one_camera(folder: Path) -> None:
         (folder / gallery).unlink()
         (folder / query.replace("_c1", "_c2")).unlink()
 
-    yield Damage("identity before one camera", one_camera, "query: 1 of 1 identities .*0009_c1")
-    for folder in ("bounding_box_train", "query", "bounding_box_test"):
-        name = f"{root}/{folder}"
-        yield Damage(f"no {folder}", without(name), f"has no {folder}, expected the folder")
-        yield Damage(
-            f"{folder}, renamed", renamed(name, name.upper()), f"has no {folder}, expected"
-        )
-        yield Damage(f"{folder}, a link", link_instead(name, "no"), f"has no {folder}, expected")
-        do = emptied(name)
-        yield Damage(f"nothing in {folder}", do, f"found no images in .*{folder}, expected")
-        do = written(name, b"x")
-        yield Damage(f"{folder}, a file", do, f"{folder}: Not a directory, expected a folder of im")
-    yield Damage("nothing", emptied(root), "has no bounding_box_train and no query and no")
-    yield Damage("no folder", without(root), f"{root} is not there, expected the folder")
-    yield Damage("an archive", written(root, b"PK\3\4"), "has no bounding_box_train and no query")
+    damages = [
+        *wrong_names(query, names, "found a name of another form"),
+        (folder_instead(train), rf"{train}\b.*, expected a readable image"),
+        (link_instead(train, Path(train).name), rf"{train}\b.*, expected a"),
+        (copied(query, query.replace("jpg", "JPG")), "found the same .*, expected each image once"),
+        (copied(train, f"{root}/bounding_box_test/0007_c2s1_000009_00.jpg"), both),
+        (copied(query, f"{root}/bounding_box_train/0009_c1s1_000009_00.jpg"), both),
+        (copied(gallery, f"{root}/query/0000_c2s1.jpg"), "found a distractor .*, expected"),
+        (one_camera, "query: 1 of 1 identities .*0009_c1"),
+        (emptied(root), gone),
+        (without(root), f"{root} is not there, expected the folder"),
+        (written(root, b"PK\3\4"), gone),
+    ]
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        folder = f"{root}/{name}"
+        damages += [
+            (renamed(folder, folder.upper()), f"has no {name}, expected the folder"),
+            (emptied(folder), f"found no images in .*{name}, expected"),
+            (written(folder, b"x"), f"{name}: Not a directory, expected a folder of images"),
+        ]
+    return damages
 
 
-def msmt17() -> Iterator[Damage]:
-    """Four lists and two folders."""
+def msmt17() -> list[Damage]:
     root = "MSMT17_V1"
     first = "0000/0000_000_01_0303morning_0000_0.jpg"
-    files = f"{root}/train/{first}", f"{root}/test/0000/0000_003_02_0303morning_0003_0_ex.jpg"
-    yield from bad_images(*files, part=slice(5, None, 6))
-    yield from no_files(*files)
     lists = {name: f"{root}/list_{name}.txt" for name in ("train", "val", "query", "gallery")}
     turns = list(lists.values())
-    for number, (line, problem) in enumerate(
-        {
-            first: "expected an image and its label",
-            f"{first} 0 1": "expected an image and its label",
-            f"{first},0": "expected an image and its label",
-            f"{first} 1": "expected the same identity",
-            f"{first} one": "expected the same identity",
-            f"{first} -0": "expected the same identity",
-            first.replace("/0000", "/0001") + " 0": "expected the same identity",
-            "0000_000_01_0303morning_0000_0.jpg 0": "expected <identity>/<identity>_<image>",
-            f"train/{first} 0": "expected <identity>/<identity>_<image>",
-            first.replace("_01_", "_00_") + " 0": "expected <identity>/<identity>_<image>",
-            first.replace("jpg", "txt") + " 0": "expected <identity>/<identity>_<image>",
-            first.replace("/", "\\") + " 0": "expected <identity>/<identity>_<image>",
-            first.replace("0000/", "../0000/") + " 0": "expected <identity>/<identity>_<image>",
-            first.replace("0000", "٠٠٠٠") + " 0": "expected <identity>/<identity>_<image>",
-            first.replace("_0.jpg", "_9.jpg") + " 0": "is not there, expected an image",
-            "0777/0777_000_01_x_0.jpg 777": "is not there, expected an image",
-        }.items()
-    ):
-        name = turns[number % 4]
-        do = edited(name, lambda text, line=line: f"{line}\n{text}")
-        yield Damage(f"line: {line}", do, f"{name}, line 1: found .*{problem}|line 1: .*{problem}")
+    lines = {
+        "expected an image and its label": (first, f"{first} 0 1", f"{first},0"),
+        "expected the same identity": (
+            *(f"{first} 1", f"{first} one", f"{first} -0"),
+            first.replace("/0000", "/0001") + " 0",
+        ),
+        "expected <identity>/<identity>_<image>": (
+            *("0000_000_01_0303morning_0000_0.jpg 0", f"train/{first} 0", f"../{first} 0"),
+            *(first.replace("_01_", other) + " 0" for other in ("_00_", "_c1_")),
+            first.replace("jpg", "txt") + " 0",
+            first.replace("/", "\\") + " 0",
+            first.replace("0000", "٠٠٠٠") + " 0",
+        ),
+        "is not there, expected an image": (
+            first.replace("_0.jpg", "_9.jpg") + " 0",
+            "0777/0777_000_01_x_0.jpg 777",
+        ),
+    }
+    damages: list[Damage] = []
+    for problem, wrong in lines.items():
+        for number, line in enumerate(wrong):
+            name = turns[number % 4]
+            do = edited(name, lambda text, line=line: f"{line}\n{text}")
+            damages.append((do, f"{name}, line 1: .*{problem}"))
     for part, name in lists.items():
-        place = re.escape(name)
-        yield Damage(f"no {part}", without(name), f"has no list_{part}.txt, expected")
-        yield Damage(f"{part}: empty", written(name, b""), f"{place}: found no images, expected")
-        yield Damage(
-            f"{part}: blank", written(name, b" \n\n"), f"{place}: found no images, expected"
-        )
-        do = edited(name, lambda text: text + text.splitlines()[0])
-        yield Damage(
-            f"{part}: twice", do, f"{place}, line .* again after .*, line 1, expected each"
-        )
-        do = changed(name, lambda data: data.decode().encode("utf-16"))
-        yield Damage(f"{part}: UTF-16", do, f"{place}: .*, expected a list of images in UTF-8")
-        do = folder_instead(name)
-        yield Damage(f"{part}: a folder", do, f"{place}: .*, expected a list of images in UTF-8")
-        do = changed(name, lambda data: data[: len(data) - 20])
-        yield Damage(f"{part}: cut off", do, f"{place}, line 2: found .*, expected")
-        do = changed(name, lambda data: data[:20] + bytes(9) + data[20:])
-        yield Damage(f"{part}: zero bytes", do, f"{place}, line 1: .*, expected")
-    yield Damage("gallery: empty pages", written(lists["gallery"], "\f\n"), "found no images")
-    do = edited(lists["gallery"], lambda text: text.splitlines()[0])
-    yield Damage("one camera in the gallery", do, "query: 1 of 1 identities .*never be matched")
+        other = lists[{"train": "val", "val": "train"}.get(part, "query")]
+        in_utf8 = f"{name}: .*, expected a list of images in UTF-8"
+        damages += [
+            (without(name), f"has no list_{part}.txt, expected"),
+            (written(name, b" \n\f\n"), f"{name}: found no images, expected"),
+            (
+                edited(name, lambda text: text + text.splitlines()[0]),
+                f"{name}, line .* again after .*, line 1, expected each image once",
+            ),
+            (
+                lambda folder, name=name, other=other: (folder / name).write_text(
+                    (folder / name).read_text() + (folder / other).read_text()
+                ),
+                r"found .* again after .*, line \d, expected each image once",
+            ),
+            (changed(name, lambda data: data.decode().encode("utf-16")), in_utf8),
+            (folder_instead(name), in_utf8),
+            (changed(name, lambda data: data[:-20]), f"{name}, line 2: found .*, expected"),
+            (changed(name, lambda data: data[:20] + bytes(9) + data[20:]), f"{name}, line 1: "),
+        ]
     for folder in ("train", "test"):
-        do = without(f"{root}/{folder}")
-        yield Damage(f"no folder {folder}", do, f"has no {folder}, expected the folder MSMT17_V1")
-        do = written(f"{root}/{folder}", b"x")
-        yield Damage(
-            f"{folder} is a file", do, f"line 1: .*{folder}/0000/.* is not there, expected"
-        )
-        do = without(f"{root}/{folder}/0000")
-        yield Damage(
-            f"nobody in {folder}", do, f"line 1: .*{folder}/0000/.* is not there, expected"
-        )
-        do = renamed(f"{root}/{folder}", f"{root}/mask_{folder}_v2")
-        yield Damage(
-            f"{folder} of both versions", do, "expected the folder of one version of MSMT17"
-        )
-    yield Damage("no folder", without(root), f"{root} is not there, expected the folder")
-    yield Damage("nothing", emptied(root), f"{root} has no train and no test and no list_train")
+        damages += [
+            (without(f"{root}/{folder}"), f"has no {folder}, expected the folder MSMT17_V1"),
+            (written(f"{root}/{folder}", b"x"), f"line 1: .*{folder}/0000/.* is not there"),
+            (without(f"{root}/{folder}/0000"), f"line 1: .*{folder}/0000/.* is not there"),
+            (
+                renamed(f"{root}/{folder}", f"{root}/mask_{folder}_v2"),
+                "expected the folder of one version of MSMT17",
+            ),
+        ]
+    return [
+        *damages,
+        (
+            edited(lists["gallery"], lambda text: text.splitlines()[0]),
+            "query: 1 of 1 identities .*never be matched",
+        ),
+        (without(root), f"{root} is not there, expected the folder"),
+        (emptied(root), f"{root} has no train and no test and no list_train"),
+    ]
+
+
+def caviar() -> list[Damage]:
+    root = "CAVIAR4REID"
+    first, query = f"{root}/0001001.jpg", f"{root}/0003011.jpg"
+    names = "1001|00010011|0001_001|000100a|copy of 0001001|0001001 (1)|٠٠٠١٠٠١"
+    nothing = "found no images in .*CAVIAR4REID, expected the folder CAVIARa"
+    gone = "CAVIAR4REID is not there, expected the folder CAVIAR4REID"
+    form = "found a name of another form, expected 4 digits .*such as 0001001"
+    number = "found image number .*, expected 001 to 010"
+
+    def one_camera(folder: Path) -> None:
+        for path in (folder / root).glob("????011.jpg"):
+            path.unlink()
+
+    return [
+        *wrong_names(first, names.replace("|", ".jpg|") + ".jpg", form),
+        *wrong_names(first, "0001000.jpg|0001021.jpg|0001999.jpg", number),
+        (copied(query, f"{root}/0003011.png"), "0003011.* found the same .*, expected each"),
+        (without(query), "train_identities: found 3, expected less than the 3 identities"),
+        (one_camera, "found 0 identities before both cameras in .*at least 2"),
+        (emptied(root), nothing),
+        (written(root, b"x"), nothing),
+        (renamed(root, "caviar4reid"), gone),
+    ]
+
+
+def viper() -> list[Damage]:
+    first, other = "VIPeR/cam_a/000_0.bmp", "VIPeR/cam_b/003_90.bmp"
+    names = "45|0003_45|003|003_45_1|a03_45|003_|003_45 (1)|٠٠٣_45|003-45"
+    alone = "found no image of identity {} in cam_{}, expected one in each camera"
+    form = "found a name of another form, expected <identity>_<angle>.*such as 000_45"
+    damages = [
+        *wrong_names(other, names.replace("|", ".bmp|") + ".bmp", form),
+        (without(other), "cam_a/003_0.bmp: " + alone.format("003", "b")),
+        (without(first), "cam_b/000_90.bmp: " + alone.format("000", "a")),
+        (renamed(first, first[:-4]), alone.format("000", "a")),
+        (renamed(first, "VIPeR/cam_b/001_0.bmp"), alone.format("00[01]", "[ab]")),
+        (emptied("VIPeR"), "has no cam_a and no cam_b, expected"),
+        (without("VIPeR"), "VIPeR is not there, expected"),
+    ]
+    for new in ("003_91.bmp", "003_90.BMP", "003_90.png"):
+        damages.append((copied(other, f"VIPeR/cam_b/{new}"), "a second image of identity 003"))
+    for camera in ("cam_a", "cam_b"):
+        folder = f"VIPeR/{camera}"
+        damages += [
+            (renamed(folder, folder.upper()), f"has no {camera}, expected the folder VIPeR"),
+            (emptied(folder), f"found no images in .*{camera}, expected"),
+            (written(folder, b"x"), f"{camera}: found a file, expected a folder"),
+        ]
+    return damages
+
+
+def extracted() -> list[Damage]:
+    """The images that torchreid extracts from cuhk-03.mat, and its lists of trials."""
+    folder = "cuhk03/images_detected"
+    files = [f"{folder}/{name}.png" for name in ("1_001_1_01", "2_001_1_01", "2_001_2_06")]
+    names = (
+        "1_001_1.png|6_001_1_01.png|1_01_1_01.png|1_001_3_01.png|1_001_1_00.png|1_001_2_11.png|"
+        "1_001_1_06.png|1_001_2_05.png|1_001_1_01.jpg|01.png|1_001_1_01.PNG|1_001_1_01 (1).png|"
+        "1_001_1_01.png.png|1_٠٠١_1_01.png"
+    )
+    form = "found a name of another form, expected <pair>_<person>.*such as 1_001_1_01"
+    no_folder = "cuhk03 has no cuhk-03.mat and no images_detected, expected"
+    trials = "cuhk03/splits_classic_detected.json"
+    damages = [
+        *wrong_names(files[0], names, form),
+        (emptied(folder), "found no detected images in .*images_detected, expected"),
+        (written(folder, b"x"), no_folder),
+        (renamed(folder, "cuhk03/detected"), no_folder),
+        (without("cuhk03"), "cuhk03 is not there, expected"),
+        (without(files[2]), r"query: 1 of 3 identities .*2_001_1_01\.png"),
+        (without(trials), "trial_source: .*splits_classic_detected.json .*'random'"),
+        (folder_instead(trials), "splits_classic_detected.*, expected"),
+        (written(trials, b"\xff\xfe["), "detected.json: found .*, expected the 20 trials"),
+        (written(trials, b"[" * 100_000), "detected.json: found .*, expected the 20 trials"),
+        (written(trials, b""), "detected.json: found .*, expected the 20 trials"),
+    ]
+    one = [["/x/images_detected/1_001_1_01.png", 0, 0]]
+    trial = {"train": one, "query": one, "gallery": one}
+    for problem, content in {
+        "found 0 trials, expected 20": {},
+        "found 1 trials, expected 20": [trial],
+        "found 21 trials, expected 20": [trial] * 21,
+        "expected the 20 trials": {"train": one},
+        "expected the 20 trials of": [[1]],
+        "KeyError: 'gallery'": [{"query": one}],
+        "expected the 20 trials of images": [{"query": [[1, 2, 3]], "gallery": one}],
+        "expected the 20 trials of images that": [{"query": [[]], "gallery": one}],
+        "expected the 20 trials .* torchreid": [{"query": None, "gallery": one}],
+        "found a name of another form": [{**trial, "query": [["0002_c1.jpg", 0, 0]]}] * 20,
+        "5_009_1_01.png, a person who is not in .*images_detected": [
+            {**trial, "query": [["/5_009_1_01.png", 0, 0]]}
+        ]
+        * 20,
+        "tests on 0 and trains on 6 identities": [{"query": [], "gallery": []}] * 20,
+    }.items():
+        place = "(splits_classic_detected.json|trial_source).*"
+        damages.append((written(trials, json.dumps(content)), place + problem))
+    return damages

@@ -2,13 +2,10 @@
 
 import gzip
 import io
-import json
 import struct
-import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-import numpy as np
 from PIL import Image
 
 READABLE = "found .*, expected a readable image"
@@ -63,10 +60,12 @@ def tiff(depth: int, channels: int, sample_format: int = 1) -> bytes:
     return head + pixels + struct.pack("<H", len(entries)) + fields + bytes(4) + tail
 
 
-def encoded(data: bytes, form: str, **options) -> bytes:
-    """The same image in another form."""
+def encoded(data: bytes, form: str, mode: str = "RGB", **options) -> bytes:
+    """The same image in another form; black if it is in Lab, to which Pillow does not convert."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(data)).convert("RGB").save(buffer, form, **options)
+    image = Image.open(io.BytesIO(data))
+    converted = Image.new("LAB", image.size) if mode == "LAB" else image.convert(mode)
+    converted.save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -90,118 +89,85 @@ def _png_without(kind: bytes) -> bytes:
     return data[:start] + data[start + length :]
 
 
-def _zipped(data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("0001.jpg", data)
-    return buffer.getvalue()
+# By the message: by name, what becomes of the good bytes.
+BAD_IMAGES: dict[str, dict[str, Callable[[bytes], bytes]]] = {
+    "found an empty file, expected a readable image": {"empty": lambda data: b""},
+    READABLE: {
+        "16 bytes": lambda data: data[:16],
+        "first half": lambda data: data[: len(data) // 2],
+        "all but 40 bytes": lambda data: data[:-40],
+        "cut off progressive JPEG": lambda data: encoded(data, "JPEG", progressive=True)[:-9],
+        "cut off PNG": lambda data: encoded(data, "PNG")[:-30],
+        "cut off BMP": lambda data: encoded(data, "BMP")[:-9],
+        "cut off TIFF": lambda data: encoded(data, "TIFF")[:-20],
+        "cut off LZW TIFF": lambda data: encoded(data, "TIFF", compression="tiff_lzw")[:-99],
+        "cut off WebP": lambda data: encoded(data, "WEBP")[:-9],
+        "cut off GIF": lambda data: encoded(data, "GIF")[:-9],
+        "cut off PPM": lambda data: encoded(data, "PPM")[:-1],
+        "PNG header with a wrong checksum": lambda data: _flipped(png(8, 2), 19),
+        "PNG pixels with a wrong checksum": lambda data: _flipped(png(8, 2), -17),
+        "PNG pixels that do not inflate": lambda data: png(8, 2).replace(b"\x78\x9c", b"\xff\xff"),
+        "PNG without pixels": lambda data: _png_without(b"IDAT"),
+        "PNG without a header": lambda data: _png_without(b"IHDR"),
+        "JPEG without pixels": lambda data: b"\xff\xd8\xff\xd9",
+        "JPEG of 12 bits": lambda data: jpeg_frame(data, precision=12),
+        "JPEG without rows": lambda data: jpeg_frame(data, height=0),
+        "PNG of no width": lambda data: png(8, 2, (0, 48)),
+    },
+    "found .*pixels": {"ten billion pixels": lambda data: png(8, 2, (100_000, 100_000), b"")},
+    "found 10000x10000 pixels, expected at most": {
+        "a hundred million pixels": lambda data: png(8, 2, (10_000, 10_000), b""),
+    },
+    DEEP: {
+        "PNG of 16-bit grey": lambda data: png(16, 0),
+        "PNG of 16-bit grey and alpha": lambda data: png(16, 4),
+        "PNG of 16-bit colour": lambda data: png(16, 2),
+        "PNG of 16-bit colour and alpha": lambda data: png(16, 6),
+        "TIFF of 16-bit grey": lambda data: tiff(16, 1),
+        "TIFF of 16-bit colour": lambda data: tiff(16, 3),
+        "TIFF of 32-bit integers": lambda data: tiff(32, 1, 2),
+        "TIFF of 32-bit floats": lambda data: tiff(32, 1, 3),
+        "PGM of 16 bits": lambda data: b"P5 2 2 65535\n" + bytes(8),
+        "PPM of 16 bits": lambda data: b"P6 2 2 65535\n" + bytes(24),
+        "PPM of 10 bits as text": lambda data: b"P3 1 1 1023\n9 9 9\n",
+        "PFM": lambda data: b"Pf\n2 2\n-1.0\n" + bytes(16),
+    },
+    NO_IMAGE: {
+        "one byte": lambda data: data[:1],
+        "zero bytes": lambda data: bytes(len(data)),
+        "first byte flipped": lambda data: _flipped(data, 0),
+        "a byte too many in front": lambda data: b"\n" + data,
+        "PNG sent as text": lambda data: encoded(data, "PNG").replace(b"\r\n", b"\n"),
+        "seven bits a byte": lambda data: bytes(b & 0x7F for b in encoded(data, "JPEG")),
+        "HTML page": lambda data: b"<!DOCTYPE html>\n<html><title>404 Not Found</title></html>\n",
+        "pointer of Git LFS": lambda data: b"version https://git-lfs.github.com/spec/v1\nsize 1\n",
+        "JSON": lambda data: b'{"error": "quota exceeded"}',
+        "text in UTF-16": lambda data: "keine Bilddatei".encode("utf-16"),
+        "gzip": gzip.compress,
+        "zip": lambda data: b"PK\x03\x04\x14\0\0\0" + data,
+        "NumPy array": lambda data: b"\x93NUMPY\x01\0v\0{'descr': '|u1'}" + data,
+        "SVG": lambda data: b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+        "PDF": lambda data: b"%PDF-1.4\n1 0 obj\n",
+        "PostScript": lambda data: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n",
+        "JPEG 2000": lambda data: encoded(data, "JPEG2000"),
+        "film": lambda data: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99),
+    },
+}
 
-
-def _array_file(data: bytes) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.asarray(Image.open(io.BytesIO(data))))
-    return buffer.getvalue()
-
-
-_HTML = b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head></html>\n"
-_POINTER = (
-    b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"  # not fetched
-)
-
-# By name: what becomes of the good bytes, and what the message says.
-BAD_IMAGES: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
-    # Cut off, or never filled.
-    "empty": (lambda data: b"", "found an empty file, expected a readable image"),
-    "one byte": (lambda data: data[:1], NO_IMAGE),
-    "16 bytes": (lambda data: data[:16], READABLE),
-    "first tenth": (lambda data: data[: len(data) // 10], READABLE),
-    "first quarter": (lambda data: data[: len(data) // 4], READABLE),
-    "first half": (lambda data: data[: len(data) // 2], READABLE),
-    "three quarters": (lambda data: data[: 3 * len(data) // 4], READABLE),
-    "all but 40 bytes": (lambda data: data[:-40], READABLE),
-    "zero bytes": (lambda data: bytes(len(data)), NO_IMAGE),
-    "cut off JPEG": (lambda data: encoded(data, "JPEG")[:-30], READABLE),
-    "cut off progressive JPEG": (
-        lambda data: encoded(data, "JPEG", progressive=True)[:-9],
-        READABLE,
-    ),
-    "cut off PNG": (lambda data: encoded(data, "PNG")[:-30], READABLE),
-    "cut off BMP": (lambda data: encoded(data, "BMP")[:-9], READABLE),
-    "cut off TIFF": (lambda data: encoded(data, "TIFF")[:-20], READABLE),
-    "cut off LZW TIFF": (
-        lambda data: encoded(data, "TIFF", compression="tiff_lzw")[:-99],
-        READABLE,
-    ),
-    "cut off WebP": (lambda data: encoded(data, "WEBP")[:-9], READABLE),
-    "cut off GIF": (lambda data: encoded(data, "GIF")[:-9], READABLE),
-    "cut off PPM": (lambda data: encoded(data, "PPM")[:-1], READABLE),
-    # Changed on the way.
-    "first byte flipped": (lambda data: _flipped(data, 0), NO_IMAGE),
-    "second byte flipped": (lambda data: _flipped(data, 1), NO_IMAGE),
-    "a byte too many in front": (lambda data: b"\n" + data, NO_IMAGE),
-    "first byte missing": (lambda data: data[1:], NO_IMAGE),
-    "PNG sent as text": (
-        lambda data: encoded(data, "PNG").replace(b"\r\n", b"\n"),
-        NO_IMAGE,
-    ),
-    "seven bits a byte": (
-        lambda data: bytes(byte & 0x7F for byte in encoded(data, "JPEG")),
-        NO_IMAGE,
-    ),
-    "PNG header with a wrong checksum": (
-        lambda data: _flipped(png(8, 2), 19),
-        READABLE,
-    ),
-    "PNG pixels with a wrong checksum": (lambda data: _flipped(png(8, 2), -17), READABLE),
-    "PNG pixels that do not inflate": (
-        lambda data: png(8, 2).replace(zlib.compress(b"")[:2], b"\xff\xff", 1),
-        READABLE,
-    ),
-    "PNG without pixels": (lambda data: _png_without(b"IDAT"), READABLE),
-    "PNG without a header": (lambda data: _png_without(b"IHDR"), READABLE),
-    "JPEG without pixels": (lambda data: b"\xff\xd8\xff\xd9", READABLE),
-    "JPEG of 12 bits": (lambda data: jpeg_frame(data, precision=12), READABLE),
-    "JPEG without rows": (lambda data: jpeg_frame(data, height=0), READABLE),
-    # Sizes.
-    "PNG of no width": (lambda data: png(8, 2, (0, 48)), READABLE),
-    "PNG of ten billion pixels": (
-        lambda data: png(8, 2, (100_000, 100_000), b""),
-        "found .*pixels",
-    ),
-    "PNG of a hundred million pixels": (
-        lambda data: png(8, 2, (10_000, 10_000), b""),
-        "found 10000x10000 pixels, expected at most",
-    ),
-    # Pixels that 8 bits do not hold.
-    "PNG of 16-bit grey": (lambda data: png(16, 0), DEEP),
-    "PNG of 16-bit grey and alpha": (lambda data: png(16, 4), DEEP),
-    "PNG of 16-bit colour": (lambda data: png(16, 2), DEEP),
-    "PNG of 16-bit colour and alpha": (lambda data: png(16, 6), DEEP),
-    "TIFF of 16-bit grey": (lambda data: tiff(16, 1), DEEP),
-    "TIFF of 16-bit colour": (lambda data: tiff(16, 3), DEEP),
-    "TIFF of 32-bit integers": (lambda data: tiff(32, 1, 2), DEEP),
-    "TIFF of 32-bit floats": (lambda data: tiff(32, 1, 3), DEEP),
-    "PGM of 16 bits": (lambda data: b"P5 2 2 65535\n" + bytes(8), DEEP),
-    "PPM of 16 bits": (lambda data: b"P6 2 2 65535\n" + bytes(24), DEEP),
-    "PPM of 10 bits as text": (lambda data: b"P3 1 1 1023\n9 9 9\n", DEEP),
-    "PFM": (lambda data: b"Pf\n2 2\n-1.0\n" + bytes(16), DEEP),
-    # Something else under an image's name.
-    "HTML page": (lambda data: _HTML, NO_IMAGE),
-    "pointer of Git LFS": (lambda data: _POINTER, NO_IMAGE),
-    "JSON": (lambda data: json.dumps({"error": "quota exceeded"}).encode(), NO_IMAGE),
-    "text in UTF-16": (lambda data: "keine Bilddatei".encode("utf-16"), NO_IMAGE),
-    "gzip": (gzip.compress, NO_IMAGE),
-    "zip": (_zipped, NO_IMAGE),
-    "NumPy array": (_array_file, NO_IMAGE),
-    "SVG": (
-        lambda data: b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-        NO_IMAGE,
-    ),
-    "PDF": (lambda data: b"%PDF-1.4\n1 0 obj\n", NO_IMAGE),
-    "PostScript": (
-        lambda data: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
-        NO_IMAGE,
-    ),
-    "JPEG 2000": (lambda data: encoded(data, "JPEG2000"), NO_IMAGE),
-    "film": (lambda data: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99), NO_IMAGE),
+# Images that other programs save, with what is unusual but readable.
+_ROTATED = Image.Exif()
+_ROTATED[0x0112] = 6
+HARMLESS: dict[str, Callable[[bytes], bytes]] = {
+    "grey JPEG": lambda data: encoded(data, "JPEG", "L"),
+    "CMYK JPEG": lambda data: encoded(data, "JPEG", "CMYK"),
+    "rotated JPEG": lambda data: encoded(data, "JPEG", exif=_ROTATED),
+    "palette PNG": lambda data: encoded(data, "PNG", "P"),
+    "PNG with alpha": lambda data: encoded(data, "PNG", "RGBA"),
+    "grey PNG with alpha": lambda data: encoded(data, "PNG", "LA"),
+    "PNG of one bit": lambda data: encoded(data, "PNG", "1"),
+    "TIFF in Lab": lambda data: encoded(data, "TIFF", "LAB"),
+    "WebP": lambda data: encoded(data, "WEBP"),
+    "GIF": lambda data: encoded(data, "GIF", "P"),
+    "more behind the end": lambda data: data + bytes(99),
+    "PNG without its end": lambda data: encoded(data, "PNG")[:-12],
 }

@@ -1,14 +1,21 @@
 """Which config a work directory belongs to."""
 
 import json
-import shutil
+import sys
 
 import pytest
-from command import error_line, run
 
+from rireid_jax import Extractor
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
-from rireid_jax.runs.workdir import claim, claim_data, read_config, read_data, read_results
+from rireid_jax.runs.workdir import (
+    claim,
+    claim_data,
+    read_config,
+    read_data,
+    read_results,
+    trial_folders,
+)
 
 
 def config():
@@ -74,12 +81,12 @@ def test_what_they_do_not_depend_on_may(tmp_path, field, value):
     assert read_config(str(tmp_path)).to_dict() == other.to_dict()
 
 
-def test_splits_may_change_but_not_what_they_are_trained_with(tmp_path):
+def test_trials_may_change_but_not_what_they_are_trained_with(tmp_path):
     asked = base_config("mlr_viper")
-    asked.data.splits = (0,)
+    asked.data.trials = (0,)
     claim(str(tmp_path), asked)
-    (tmp_path / "split0" / "checkpoints" / "rife" / "20").mkdir(parents=True)
-    asked.data.splits = (0, 1)
+    (tmp_path / "trial0" / "checkpoints" / "rife" / "20").mkdir(parents=True)
+    asked.data.trials = (0, 1)
     claim(str(tmp_path), asked)
     asked.seed = 1
     with pytest.raises(UserError, match=r"config\.seed is 1 here and 0 there$"):
@@ -103,6 +110,37 @@ def test_a_folder_without_checkpoints_is_free(tmp_path):
     other.seed = 1
     claim(str(tmp_path), other)
     assert read_config(str(tmp_path)).seed == 1
+
+
+def test_run_of_an_older_version(tmp_path):
+    """Whether it was of one trial or of several, whose folders had another name."""
+    old = {"dataset": "mlr_viper", "data": {"splits": [0]}, "loss": {"beta": 0.1}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    (tmp_path / "split0" / "checkpoints" / "rife" / "20").mkdir(parents=True)
+    expected = (
+        rf"{tmp_path}: found the run of an older version \(config.data.splits is now "
+        r"config.data.trials\), .* train again in a new --workdir, or use version 99a42b3"
+    )
+    for read in (read_config, Extractor.from_workdir, lambda path: claim(path, config())):
+        with pytest.raises(UserError, match=expected):
+            read(str(tmp_path))
+
+
+def test_config_names_modules_and_lacks_what_came_later(tmp_path, monkeypatch):
+    (tmp_path / "own_components.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = config()
+    mine.imports = ("own_components",)
+    claim(str(tmp_path), mine)
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["profile"], stored["stages"]["rife"]["schedule"]
+    path.write_text(json.dumps(stored))
+    assert read_config(str(tmp_path)).to_dict() == mine.to_dict()
+    assert "own_components" in sys.modules
+    path.write_text(json.dumps({**stored, "imports": ["no_such_components"]}))
+    with pytest.raises(UserError, match=r"config\.imports: found no module 'no_such_components'"):
+        read_config(str(tmp_path))
 
 
 def test_no_run(tmp_path):
@@ -137,17 +175,30 @@ def test_data_of_a_folder(tmp_path):
     assert read_data(workdir) == {"folder": "b", "natural_images": "c"}
 
 
+def test_trial_folders(tmp_path):
+    for name in ("trial10", "trial9", "trial0", "trial01", "trials", "trial-1", "x"):
+        (tmp_path / name).mkdir()
+    assert trial_folders(str(tmp_path)) == [str(tmp_path / f"trial{k}") for k in (0, 9, 10)]
+    assert trial_folders(str(tmp_path / "none")) == []
+
+
 @pytest.mark.parametrize(
-    ("dataset", "mode"), [("vr_market1501", "evaluate"), ("natural_images", "train")]
+    ("field", "value", "same"),
+    [
+        ("data.workers", 3, True),
+        ("data.build_threads", 3, True),
+        ("log_every", 7, True),
+        ("eval.bins", (0.0, 1.0), False),
+        ("run", ("rife",), False),
+        ("seed", 1, False),
+    ],
 )
-def test_other_data_under_the_same_config(whole_run, tmp_path, dataset, mode):
-    """As if the files that the config names had become others."""
-    workdir = tmp_path / "run"
-    shutil.copytree(whole_run.workdir, workdir)
-    known = read_data(str(workdir))
-    assert known["vr_market1501"] == whole_run.results["protocol_hash"]
-    (workdir / "data.json").write_text(json.dumps(known | {dataset: "0123456789abcdef"}))
-    line = error_line(run(*whole_run.flags, f"--workdir={workdir}", f"--mode={mode}"))
-    assert line.startswith(
-        f"--workdir {workdir}: trained on {dataset} of protocol 0123456789abcdef"
-    )
+def test_results_of_the_same_config_are_read(tmp_path, field, value, same):
+    config = base_config("mlr_viper")
+    config.run = ("rife", "baseline")
+    assert read_results(str(tmp_path), config) is None
+    results = {"rank1": 0.5, "config": config.to_dict()}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert read_results(str(tmp_path), config)["rank1"] == 0.5
+    config.update_from_flattened_dict({field: value})
+    assert (read_results(str(tmp_path), config) is not None) is same

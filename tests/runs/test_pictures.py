@@ -2,7 +2,8 @@
 
 import numpy as np
 from PIL import Image
-from rireid_jax.runs.figures import (
+
+from rireid_jax.runs.pictures import (
     RIGHT,
     WRONG,
     RankedList,

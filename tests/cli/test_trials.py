@@ -1,4 +1,4 @@
-"""A benchmark with several divisions of the identities: a run for each, and their mean."""
+"""A benchmark with several trials: a run for each, and their mean."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from raw_folders import write_viper
 
 from rireid_jax import Extractor
-from rireid_jax.config import base_config
+from rireid_jax.config import base_config, trial_configs
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.evaluate import RATES
 from rireid_jax.runs.run import run as run_here
@@ -36,14 +36,14 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Runs:
-    """Splits 0 and 1 stopped, killed, and resumed with split 2; and split 1 alone, undisturbed.
+    """Trials 0 and 1 stopped, killed, and resumed with trial 2; and trial 1 alone, undisturbed.
 
     Attributes:
       workdir: of the former.
       alone: of the latter.
-      flags: of both commands, but for the work directory and the splits.
+      flags: of both commands, but for the work directory and the trials.
       stopped: how the first command ended, which was asked to stop.
-      finished_before: contents of split 0 when the third command started.
+      finished_before: contents of trial 0 when the third command started.
       output: of the third command.
       log: of the third command.
     """
@@ -67,7 +67,7 @@ def read(workdir: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> Runs:
-    folder = tmp_path_factory.mktemp("splits")
+    folder = tmp_path_factory.mktemp("trials")
     raw = write_viper(folder / "VIPeR", range(16), size=(64, 24))
     flags = [
         "--config=configs/joint.py:mlr_viper",
@@ -76,44 +76,44 @@ def runs(tmp_path_factory) -> Runs:
         *overrides(FIELDS),
     ]
     workdir, alone = folder / "run", folder / "alone"
-    # The splits' networks are the same, so that nearly all is compiled once.
+    # The trials' networks are the same, so that nearly all is compiled once.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    beside = start(*flags, f"--workdir={alone}", "--config.data.splits=(1,)", **cache)
+    beside = start(*flags, f"--workdir={alone}", "--config.data.trials=(1,)", **cache)
 
-    both = [*flags, f"--workdir={workdir}", "--config.data.splits=(0, 1)"]
+    both = [*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1)"]
     process = start(*both, **cache)
-    wait_until(committed(workdir / "split0", "ffsr_pretrain", 2), process)
+    wait_until(committed(workdir / "trial0", "ffsr_pretrain", 2), process)
     process.terminate()
     stopped = subprocess.CompletedProcess([], 0, *process.communicate(timeout=60))
     stopped.returncode = process.returncode
 
     process = start(*both, **cache)
-    wait_until(committed(workdir / "split1", "baseline", 2), process)
+    wait_until(committed(workdir / "trial1", "baseline", 2), process)
     process.kill()
     process.communicate(timeout=60)
-    assert not committed(workdir / "split1", "baseline", 8)(), "killed too late to prove anything"
+    assert not committed(workdir / "trial1", "baseline", 8)(), "killed too late to prove anything"
     assert not (workdir / "results.json").exists()
-    finished_before = contents(workdir / "split0")
+    finished_before = contents(workdir / "trial0")
 
-    result = succeed(*flags, f"--workdir={workdir}", "--config.data.splits=(0, 1, 2)", **cache)
+    result = succeed(*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1, 2)", **cache)
     _, stderr = beside.communicate(timeout=600)
     assert beside.returncode == 0, stderr
     return Runs(workdir, alone, flags, stopped, finished_before, result.stdout, result.stderr)
 
 
-def config_of(runs: Runs, splits: tuple[int, ...]) -> ConfigDict:
-    """The config of the command, for other splits."""
+def config_of(runs: Runs, trials: tuple[int, ...]) -> ConfigDict:
+    """The config of the command, for other trials."""
     config = read_config(str(runs.workdir))
-    config.data.splits = splits
+    config.data.trials = trials
     return config
 
 
-def test_results_are_mean_and_deviation_of_the_splits(runs):
+def test_results_are_mean_and_deviation_of_the_trials(runs):
     results = runs.results
-    children = [read(runs.workdir / f"split{k}") for k in range(3)]
+    children = [read(runs.workdir / f"trial{k}") for k in range(3)]
     assert len({child["mAP"] for child in children}) > 1
     for rate in RATES:
         values = [child[rate] for child in children]
@@ -125,24 +125,24 @@ def test_results_are_mean_and_deviation_of_the_splits(runs):
     assert (results["num_query"], results["num_gallery"]) == (8, 8)
     assert (results["stage"], results["step"]) == ("baseline", 8)
     assert results["seconds"] == pytest.approx(sum(child["seconds"] for child in children))
-    assert results["config"]["data"]["splits"] == [0, 1, 2]
+    assert results["config"]["data"]["trials"] == [0, 1, 2]
     assert results["versions"] == children[0]["versions"]
     assert results["baseline"] is None
     assert [row["split"] for row in results["splits"]] == [0, 1, 2]
     for row, child in zip(results["splits"], children, strict=True):
-        assert row == {"split": child["config"]["data"]["recipe"]["split"]} | {
+        assert row == {"split": child["config"]["data"]["recipe"]["trial"]} | {
             name: child[name] for name in row if name != "split"
         }
     hashes = {results["protocol_hash"], *(child["protocol_hash"] for child in children)}
     assert len(hashes) == 4
 
 
-def test_every_split_is_a_whole_run(runs):
-    for split in range(3):
-        folder = runs.workdir / f"split{split}"
+def test_every_trial_is_a_whole_run(runs):
+    for trial in range(3):
+        folder = runs.workdir / f"trial{trial}"
         config = read_config(str(folder))
-        assert config.data.splits == (split,)
-        assert config.data.recipe.split == split
+        assert config.data.trials == (trial,)
+        assert config.data.recipe.trial == trial
         for name in ("results.txt", "metrics.jsonl", "restored.png", "ranked.png"):
             assert (folder / name).exists()
         assert Extractor.from_workdir(folder).extract([]).shape == (0, 256)
@@ -164,38 +164,38 @@ def test_table(runs):
 def test_stopping_stops_the_whole_run(runs):
     assert runs.stopped.returncode == 0, runs.stopped.stderr
     last = runs.stopped.stderr.splitlines()[-1]
-    assert last.startswith("split 0, ffsr_pretrain: stopped at step ")
+    assert last.startswith("trial 0, ffsr_pretrain: stopped at step ")
     assert last.endswith(" of 12, saved; run the same command to go on")
 
 
 def test_killed_run_goes_on_where_it_was(runs):
-    after = contents(runs.workdir / "split0")
+    after = contents(runs.workdir / "trial0")
     assert after == runs.finished_before
-    assert "split 0" not in runs.log
-    assert "split 1, 1 of 2" in runs.log
+    assert "trial 0" not in runs.log
+    assert "trial 1, 1 of 2" in runs.log
     assert "baseline: resumes at step" in runs.log
-    ours, theirs = read(runs.workdir / "split1"), read(runs.alone / "split1")
-    assert_same_bits(runs.workdir / "split1", runs.alone / "split1", "baseline")
+    ours, theirs = read(runs.workdir / "trial1"), read(runs.alone / "trial1")
+    assert_same_bits(runs.workdir / "trial1", runs.alone / "trial1", "baseline")
     for results in (ours, theirs):
         del results["seconds"], results["config"]["data"]["dir"]
     assert ours == theirs
 
 
 def test_shared_stage_is_trained_once_to_the_same_bits(runs):
-    """Split 1 alone has trained it, split 0 too with a break, and the others have taken that over."""
-    for split in range(3):
-        assert_same_bits(runs.workdir / f"split{split}", runs.alone / "split1", "ffsr_pretrain")
-    taken = f"ffsr_pretrain: the same in every split, taken from {runs.workdir / 'split0'}"
-    assert runs.log.count(taken) == 1  # split 1 had taken it before it was killed
+    """Trial 1 alone has trained it, trial 0 too with a break, and the others have taken that over."""
+    for trial in range(3):
+        assert_same_bits(runs.workdir / f"trial{trial}", runs.alone / "trial1", "ffsr_pretrain")
+    taken = f"ffsr_pretrain: the same in every trial, taken from {runs.workdir / 'trial0'}"
+    assert runs.log.count(taken) == 1  # trial 1 had taken it before it was killed
     stages = [
         {json.loads(line)["stage"] for line in path.read_text().splitlines()}
-        for path in sorted(runs.workdir.glob("split*/metrics.jsonl"))
+        for path in sorted(runs.workdir.glob("trial*/metrics.jsonl"))
     ]
     assert stages == [{"ffsr_pretrain", "baseline"}, {"baseline"}, {"baseline"}]
 
 
-def test_one_split_alone(runs):
-    results, child = read(runs.alone), read(runs.alone / "split1")
+def test_one_trial_alone(runs):
+    results, child = read(runs.alone), read(runs.alone / "trial1")
     for rate in RATES:
         assert results[rate] == child[rate]
         assert results[f"{rate}_std"] is None
@@ -229,20 +229,20 @@ def mistake(*arguments) -> str:
 
 def test_evaluating_scores_what_is_trained_and_names_the_rest(runs, copy):
     before = contents(copy)
-    (copy / "split2" / "results.json").unlink()
-    shutil.rmtree(copy / "split1" / "checkpoints" / "baseline" / "8")
+    (copy / "trial2" / "results.json").unlink()
+    shutil.rmtree(copy / "trial1" / "checkpoints" / "baseline" / "8")
     message = mistake(config_of(runs, (1, 2, 3)), str(copy), "evaluate")
     assert message == (
-        f"config.data.splits: found 1, 3 not trained yet in {copy}, expected only trained ones ('(2,)'); "
+        f"config.data.trials: found 1, 3 not trained yet in {copy}, expected only trained ones ('(2,)'); "
         "train first"
     )
-    assert not (copy / "split3").exists()
+    assert not (copy / "trial3").exists()
     after = contents(copy)
-    again = read(copy / "split2")
+    again = read(copy / "trial2")
     for rate in RATES:
-        assert again[rate] == pytest.approx(read(runs.workdir / "split2")[rate])
-    # A mean over fewer splits than asked for is none.
-    for name in ("results.json", "split0/results.json", "split1/results.json"):
+        assert again[rate] == pytest.approx(read(runs.workdir / "trial2")[rate])
+    # A mean over fewer trials than asked for is none.
+    for name in ("results.json", "trial0/results.json", "trial1/results.json"):
         assert after[name] == before[name]
     # And nothing is trained by that.
     trained = {name for name in after if "/checkpoints/" in name and name in before}
@@ -256,9 +256,9 @@ def test_evaluating_before_training(runs, tmp_path):
     )
     claim(str(workdir), config)
     assert mistake(config, str(workdir), "evaluate") == (
-        f"config.data.splits: found 0, 1 not trained yet in {workdir}, expected only trained ones; train first"
+        f"config.data.trials: found 0, 1 not trained yet in {workdir}, expected only trained ones; train first"
     )
-    assert not list(workdir.glob("split*"))
+    assert not list(workdir.glob("trial*"))
 
 
 def test_build(runs, tmp_path, capsys):
@@ -266,21 +266,21 @@ def test_build(runs, tmp_path, capsys):
     config.data.dir = str(tmp_path / "data")
     run_here(config, str(tmp_path / "run"), "build")
     lines = capsys.readouterr().out.splitlines()
-    titles = ["mlr_viper split 2", "mlr_viper split 5", "natural_images"]
+    titles = ["mlr_viper trial 2", "mlr_viper trial 5", "natural_images"]
     assert [line.partition(": ")[0] for line in lines] == titles
     assert len({line.partition("protocol ")[2][:16] for line in lines}) == 3
     assert runs.results["splits"][2]["protocol_hash"] in lines[0]
     assert not (tmp_path / "run").exists()
 
 
-def test_split_that_cannot_be_built_is_found_before_training(runs, tmp_path):
+def test_trial_that_cannot_be_built_is_found_before_training(runs, tmp_path):
     config = config_of(runs, (0, 1))
-    file = tmp_path / "splits.json"
+    file = tmp_path / "trials.json"
     file.write_text(json.dumps([{"train": list(range(8)), "query": list(range(8, 16))}]))
-    config.data.recipe.split_source = str(file)
+    config.data.recipe.trial_source = str(file)
     message = mistake(config, str(tmp_path / "run"), "train")
-    assert message.startswith("config.data.splits: found 1, expected less than 1")
-    assert not list((tmp_path / "run").glob("split*"))
+    assert message.startswith("config.data.trials: found 1, expected less than 1")
+    assert not list((tmp_path / "run").glob("trial*"))
 
 
 def test_parent_belongs_to_its_config(runs, copy):
@@ -291,27 +291,40 @@ def test_parent_belongs_to_its_config(runs, copy):
     assert "config.seed is 1 here and 0 there" in message
 
 
-def test_folder_of_a_split_is_no_work_directory_of_several(runs, copy):
-    message = mistake(config_of(runs, (0,)), str(copy / "split0"), "train")
+def test_folder_of_a_trial_is_no_work_directory_of_several(runs, copy):
+    message = mistake(config_of(runs, (0,)), str(copy / "trial0"), "train")
     assert message == (
-        f"--workdir {copy / 'split0'}: found the run of a single split, expected the folder above it or "
+        f"--workdir {copy / 'trial0'}: found the run of a single trial, expected the folder above it or "
         "a new one"
     )
 
 
-def test_extractor_of_several_splits(runs):
+def test_extractor_of_several_trials(runs):
     with pytest.raises(UserError) as raised:
         Extractor.from_workdir(runs.workdir)
     assert str(raised.value) == (
-        f"{runs.workdir}: found a run over several splits, expected the folder of one of them: "
-        "split0, split1, split2 in it"
+        f"{runs.workdir}: found a run over several trials, expected the folder of one of them: "
+        "trial0, trial1, trial2 in it"
     )
 
 
-def test_split_in_the_recipe(tmp_path):
+def test_trial_in_the_recipe(tmp_path):
     config = base_config("mlr_viper")
     config.run = ("rife",)
-    config.data.recipe.split = 3
+    config.data.recipe.trial = 3
     assert mistake(config, str(tmp_path / "run"), "train") == (
-        "config.data.recipe.split: found 3, expected 0; choose splits by --config.data.splits='(3,)'"
+        "config.data.recipe.trial: found 3, expected 0; choose trials by --config.data.trials='(3,)'"
     )
+
+
+def test_configs_of_the_trials():
+    config = base_config("caviar")
+    config.data.trials = (4, 2)
+    parts = trial_configs(config)
+    assert list(parts) == [2, 4]
+    for trial, part in parts.items():
+        assert (part.data.recipe.trial, part.data.trials) == (trial, (trial,))
+    assert config.data.recipe.trial == 0
+    config.data.trials, config.data.recipe.trial = (3,), 3  # as a trial's own config has it
+    assert trial_configs(config)[3].to_dict() == config.to_dict()
+    assert trial_configs(base_config("pedestrians")) == {}

@@ -11,7 +11,8 @@ from etils import epath
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import RecordWriter
 
-from rireid_jax.runs.metrics import MetricsWriter, jsonable, write_whole
+from rireid_jax.runs.files import jsonable, write_whole
+from rireid_jax.runs.metrics import MetricsWriter
 
 
 def record(stage, step, **values):

@@ -1,6 +1,7 @@
 """The tables that a run prints."""
 
-from rireid_jax.text_table import aligned, results_table
+from rireid_jax.runs.results import results_table
+from rireid_jax.text_table import aligned
 
 
 def metrics(rank1, psnr, bins=((0.0, 0.5, 0.125), (0.5, 1.0, None))):

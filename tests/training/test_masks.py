@@ -1,6 +1,6 @@
 import numpy as np
 
-from rireid_jax.data.masks import gaussian_mask
+from rireid_jax.training.masks.gaussian import gaussian_mask
 
 
 def test_by_hand():
