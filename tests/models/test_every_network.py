@@ -7,16 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from abstract import draw, shapes
-from networks import EXTRACTORS, IDENTITIES, NETWORKS, SUPER_RESOLUTION, network_of
+from networks import IDENTITIES, NETWORKS, network_of
 
+from rireid_jax.components import EXTRACTORS
 from rireid_jax.errors import UserError
 from rireid_jax.models.complexity import image_like
-from rireid_jax.models.densenet import DenseNet
+from rireid_jax.models.densenet121 import DenseNet
 from rireid_jax.models.ffsr import FFSR
 from rireid_jax.models.network import Network, infer
 from rireid_jax.models.pixels import DEVIATION, MEAN, denormalise, normalise
-from rireid_jax.models.rife import Gate, adopt, fuse
-from rireid_jax.models.superres import VDSR, LuminanceSRCNN
+from rireid_jax.models.rife import Gate, fuse
+from rireid_jax.models.vdsr import VDSR
+from rireid_jax.paper.systems.sing import LuminanceSRCNN
 
 GATED_PARTS = {"rife": 4, "rife_released": 5, "two_resnet50_weighted": 1}
 
@@ -26,9 +28,8 @@ def variable_shapes(network):
 
 
 def test_every_name_is_another_network():
-    networks = [network_of(name) for name in (*SUPER_RESOLUTION, *EXTRACTORS)]
-    assert len(set(networks)) == len(NETWORKS) + 1
-    assert network_of("bilinear") == network_of("none") == Network(None, None)
+    networks = [network_of(name) for name in NETWORKS]
+    assert all(networks.count(network) == 1 for network in networks)
     image = jnp.ones((1, 4, 4, 3))
     outputs = Network(None, None).apply({}, image)
     np.testing.assert_array_equal(outputs.restored, image)
@@ -37,7 +38,7 @@ def test_every_name_is_another_network():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_outputs_are_never_less_than_float32(name):
-    network = network_of(name, dtype="bfloat16", feature_dim=8, neck="fc")
+    network = network_of(name, dtype="bfloat16", feature_dim=8)
     image = image_like(64, 32)
     variables = variable_shapes(network)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
@@ -99,26 +100,26 @@ def assert_same(ours, theirs):
 
 @pytest.fixture(scope="module")
 def starts():
-    """Random parameters of the extractors by name, at a seed of its own each."""
-    names = [name for name in EXTRACTORS if name != "none"]
+    """The extractors by name, each with random parameters at a seed of its own."""
+    networks = {name: network_of(name) for name in EXTRACTORS}
     return {
-        name: draw(variable_shapes(network_of(name)), seed)["params"]["extractor"]
-        for seed, name in enumerate(names)
+        name: (network.extractor, draw(variable_shapes(network), seed)["params"]["extractor"])
+        for seed, (name, network) in enumerate(networks.items())
     }
 
 
 def test_an_extractor_takes_over_its_own_kind(starts):
-    for given in starts.values():
-        assert_same(adopt(jax.tree.map(np.zeros_like, given), given), given)
+    for extractor, given in starts.values():
+        assert_same(extractor.adopt(jax.tree.map(np.zeros_like, given), given), given)
 
 
 def test_two_streams_take_over_a_plain_network_each_and_keep_their_heads(starts):
-    given = starts["resnet50"]
+    _, given = starts["resnet50"]
     trunk = {name: part for name, part in given.items() if name != "head"}
-    own = starts["two_resnet50_weighted"]
-    assert_same(adopt(own, given), {"low": trunk, "high": trunk, "head": own["head"]})
-    own = starts["rife"]
-    adopted = adopt(own, given)
+    extractor, own = starts["two_resnet50_weighted"]
+    assert_same(extractor.adopt(own, given), {"low": trunk, "high": trunk, "head": own["head"]})
+    extractor, own = starts["rife"]
+    adopted = extractor.adopt(own, given)
     assert_same(adopted.pop("stem"), given["stem"])
     assert_same(adopted.pop("head"), given["head"])  # of the same form
     for t in range(1, 5):
@@ -127,14 +128,14 @@ def test_two_streams_take_over_a_plain_network_each_and_keep_their_heads(starts)
 
 
 def test_what_has_no_counterpart_stays(starts):
-    own, given = starts["se_resnet50"], starts["resnet50"]
-    adopted = adopt(own, given)
+    (extractor, own), (_, given) = starts["se_resnet50"], starts["resnet50"]
+    adopted = extractor.adopt(own, given)
     assert_same(adopted["head"], given["head"])
     block = adopted["stage3"]["block0"]
     assert_same(block.pop("se"), own["stage3"]["block0"]["se"])
     assert_same(block, given["stage3"]["block0"])
-    own = starts["densenet121"]  # whose head is of another form
-    assert_same(adopt(own, given), {**own, "stem": given["stem"]})
+    extractor, own = starts["densenet121"]  # whose head is of another form
+    assert_same(extractor.adopt(own, given), {**own, "stem": given["stem"]})
 
 
 # Parts by hand

@@ -7,12 +7,14 @@ import pytest
 from abstract import shapes, size
 
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
-from rireid_jax.models.densenet import DenseNet, dense_block_sizes
+from rireid_jax.models.densenet121 import DenseNet, dense_block_sizes
 from rireid_jax.models.ffsr import FFSR
-from rireid_jax.models.resnet import ResNet
+from rireid_jax.models.resnet50 import ResNet
 from rireid_jax.models.rife import RIFE
-from rireid_jax.models.superres import SRCNN, VDSR, LuminanceSRCNN
-from rireid_jax.models.two_resnet import TwoResNet
+from rireid_jax.models.srcnn import SRCNN
+from rireid_jax.models.two_resnet50 import TwoResNet
+from rireid_jax.models.vdsr import VDSR
+from rireid_jax.paper.systems.sing import LuminanceSRCNN
 
 # Every layer of FFSR: (input channels, output channels, kernel, the map's part of the image's pixels).
 FFSR_LAYERS = {

@@ -11,9 +11,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
-from rireid_jax.data.masks import gaussian_mask, released_mask
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
 from rireid_jax.models.network import Network, create_network
+from rireid_jax.training.masks.gaussian import gaussian_mask
+from rireid_jax.training.masks.released import released_mask
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "paper-vs-released-code.md"
@@ -34,7 +35,7 @@ def rows() -> list[tuple[str, str, str]]:
         *_network_rows(*networks),
         *_stage_rows(configs, stages),
         *_mask_rows(),
-        ("r of widths 8 to 31", *(_resolutions(config) for config in configs)),
+        ("r of widths 8 to 31", *map(_resolutions, configs, stages)),
     ]
 
 
@@ -98,13 +99,17 @@ def _stage_rows(
     columns = []
     for config, stage in zip(configs, stages, strict=True):
         spec = config.stages[stage]
+        own = spec.optimizer.extractor
+        weights = [spec.losses[name].weight for name in ("restoration", "identity", "resolution")]
+        sr, identity, gates = weights
         columns.append(
             {
-                "loss": f"{spec.sr_weight:g} FFSR + {spec.alpha:g} (identity + {config.loss.beta:g} weights)",
-                "in units of the FFSR loss": f"1 : {spec.alpha / spec.sr_weight:g} : "
-                f"{spec.alpha * config.loss.beta / spec.sr_weight:g}",
-                "optimizer of the last stage": f"{spec.optimizer}, {spec.learning_rate:g}",
-                "learning rate divided by 10 after epochs": ", ".join(map(str, spec.decay_epochs)),
+                "loss": f"{sr:g} FFSR + {identity:g} (identity + {gates / identity:g} gates)",
+                "in units of the FFSR loss": f"1 : {identity / sr:g} : {gates / sr:g}",
+                "optimizer of the last stage": f"{own.name}, {own.rate:g}",
+                "learning rate divided by 10 after epochs": ", ".join(
+                    map(str, spec.schedule.decay_epochs)
+                ),
                 "epochs of the last stage": str(spec.epochs),
             }
         )
@@ -135,9 +140,9 @@ def _mask_rows() -> list[tuple[str, ...]]:
     ]
 
 
-def _resolutions(config: ConfigDict) -> str:
+def _resolutions(config: ConfigDict, stage: str) -> str:
     recipe = config.data.recipe
-    one = config.loss.resolution_width or recipe.max_width
+    one = config.stages[stage].resolution_width or recipe.max_width
     return f"{recipe.min_width / one:.4g} to {(recipe.max_width - 1) / one:.4g}"
 
 

@@ -18,6 +18,6 @@ def narrow_config(variant: str, dtype: str) -> ConfigDict:
     config.model.stage_sizes = STAGE_SIZES
     if variant == "released":
         config.model.gate_dim = 16
-        config.model.last_stride = 1
-        config.loss.beta = 0.01
+        config.stages.released.last_stride = 1
+        config.stages.released.losses.resolution.weight = 0.01
     return config

@@ -17,7 +17,7 @@ from torch_reference.rife import JointNetwork, RIFEPaper
 from torch_reference.superres import SRCNN, VDSR, LuminanceSRCNN
 from torch_reference.two_resnets import TwoResNets
 
-from rireid_jax.models.densenet import dense_block_sizes
+from rireid_jax.models.densenet121 import dense_block_sizes
 from rireid_jax.models.network import Network, create_network
 from rireid_jax.weights import from_state_dict
 

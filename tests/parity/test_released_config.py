@@ -9,9 +9,9 @@ from PIL import Image
 from rireid_jax.config import base_config, validate
 from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.loader import train_batches
-from rireid_jax.data.masks import released_mask
 from rireid_jax.data.records import Record, encode_png
 from rireid_jax.models.network import create_network
+from rireid_jax.training.masks.released import released_mask
 
 from .differences import _released_config
 
@@ -21,17 +21,19 @@ def test_recipe():
     validate(config)
     stage = config.stages.released
     assert config.run == ("released",)
-    assert (stage.optimizer, stage.learning_rate, stage.weight_decay) == ("adam", 3e-4, 5e-4)
-    assert (stage.epochs, stage.decay_epochs, config.batch_size) == (60, (20, 40), 32)
-    assert (stage.sr_weight, stage.alpha, config.loss.beta) == (0.1, 1.0, 0.01)
-    assert config.loss.resolution_width == 128
-    for name, expected in (
-        ("released", ("batch_norm", 16, 1, True)),
-        ("joint", ("fc", 64, 2, False)),
+    for own in (stage.optimizer.super_resolution, stage.optimizer.extractor):
+        assert (own.name, own.rate, own.weight_decay) == ("adam", 3e-4, 5e-4)
+    assert (stage.epochs, stage.schedule.decay_epochs, config.batch_size) == (60, (20, 40), 32)
+    weights = {name: own.weight for name, own in stage.losses.items() if own.weight}
+    assert weights == {"restoration": 0.1, "identity": 1.0, "resolution": 0.01}
+    assert stage.losses.restoration.mask.name == "released"
+    assert stage.resolution_width == 128
+    paper = base_config("vr_market1501")  # does not change with it
+    for whole, name, expected in (
+        (config, "released", ("batch_norm", 16, 1, True)),
+        (paper, "joint", ("fc", 64, 2, False)),
     ):
-        if name == "joint":  # the paper's does not change with it
-            config = base_config("vr_market1501")
-        extractor = create_network(config, name, 751).extractor
+        extractor = create_network(whole, name, 751).extractor
         found = extractor.neck, extractor.gate_dim, extractor.last_stride, extractor.dual_stem
         assert found == expected
 

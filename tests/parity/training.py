@@ -13,7 +13,9 @@ from torch_reference import losses as their_losses
 from torch_reference import train as their_train
 
 from rireid_jax.models.pixels import DEVIATION, MEAN
-from rireid_jax.training import optim, state, step
+from rireid_jax.training import optimizer as optimizers
+from rireid_jax.training import state, step
+from rireid_jax.training.losses import restoration
 from rireid_jax.weights import from_state_dict
 
 from .narrow import IDENTITIES
@@ -80,16 +82,17 @@ def run(variant: str, dtype: str) -> Run:
     """Twenty steps of the variant's own optimizer, with a drop of the learning rate half-way."""
     pair = make_pair(variant, dtype)
     spec = pair.config.stages[pair.stage]
-    spec.decay_epochs = (1,)  # an epoch being DROP steps
+    spec.schedule.decay_epochs = (1,)  # an epoch being DROP steps
+    rate = spec.optimizer.extractor.rate
     if variant == "paper":
         mask = their_losses.gaussian_mask(HEIGHT, WIDTH)
         objective = their_train.joint_objective
-        their_optimizer = their_train.paper_optimizer(pair.reference, spec.learning_rate, [DROP])
+        their_optimizer = their_train.paper_optimizer(pair.reference, rate, [DROP])
     else:
         mask = their_losses.released_mask(HEIGHT, WIDTH)
         objective = their_train.released_objective
         their_optimizer = their_train.released_optimizer(pair.reference, [DROP])
-    optimizer, _ = optim.create_optimizer(pair.config, pair.stage, DROP)
+    optimizer, _ = optimizers.create_optimizer(pair.config, pair.stage, DROP)
     optimizer = _recording(optimizer)
     train_step = quick_jit(step.make_train_step(pair.config, pair.stage, pair.network, optimizer))
     now = jax.device_put(state.create_state(pair.variables, optimizer, tuple(spec.train)))
@@ -98,7 +101,10 @@ def run(variant: str, dtype: str) -> Run:
     for i, (ours, theirs) in enumerate(_batches(dtype)):
         theirs.mask[:] = mask
         # The step itself normalises in float32, whatever the precision of what follows.
-        with mock.patch.object(step, "normalise", lambda image: _normalise(image, dtype)):
+        with (
+            mock.patch.object(step, "normalise", lambda image: _normalise(image, dtype)),
+            mock.patch.object(restoration, "normalise", lambda image: _normalise(image, dtype)),
+        ):
             now, metrics = train_step(now, ours)
         history[0].append(float(metrics["loss"]))
         history[1].extend(their_train.train(pair.reference, objective, [theirs], *their_optimizer))

@@ -17,20 +17,25 @@ from tiny_training import (
     leaves,
     one_step,
     random_batch,
+    random_variables,
     small_config,
     step_function,
 )
 
-from rireid_jax.data.masks import gaussian_mask, released_mask
+from rireid_jax.components import MASKS
 from rireid_jax.models.ffsr import FFSR
+from rireid_jax.models.interfaces import Extractor as Interface
+from rireid_jax.models.interfaces import SuperResolution
 from rireid_jax.models.layers import BatchNorm
 from rireid_jax.models.network import Network
 from rireid_jax.models.pixels import DEVIATION
-from rireid_jax.models.resnet import Head
+from rireid_jax.models.resnet50 import Head
+from rireid_jax.training.masks.gaussian import gaussian_mask
+from rireid_jax.training.masks.released import released_mask
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 
-STAGES = ("ffsr_pretrain", "ffsr", "rife", "joint", "baseline")
+STAGES = ("ffsr", "joint")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +43,7 @@ def in_float64(float64):
     """Of the whole module."""
 
 
-class Extractor(nn.Module):
+class Extractor(Interface):
     """The least that has running statistics and all outputs."""
 
     @nn.compact
@@ -50,20 +55,16 @@ class Extractor(nn.Module):
 
 @cache
 def case_of(name):
-    """(the stage's config, its step): of a stage, or with one module frozen that no stage freezes."""
+    """(the stage's config, its step): of a stage, or with one of two small modules frozen."""
     config = small_config("float64")
     if name in STAGES:
         return config.stages[name], one_step(config, name)
     spec = config.stages.baseline
-    spec.super_resolution = "ffsr"
-    if name == "frozen_extractor":  # FFSR learns from the loss of what it cannot change
-        spec.train = ("super_resolution",)
-        return spec, one_step(config, "baseline")
+    # FFSR also learns from the loss of an extractor that it cannot change.
+    spec.train = ("extractor",) if name == "frozen_ffsr" else ("super_resolution",)
     network = Network(FFSR(0.0625, jnp.float64), Extractor())
-    before, optimizer = initial_state(config, "baseline", network), optax.sgd(0.1, momentum=0.9)
-    before = create_state(
-        {"params": before.params, "batch_stats": before.batch_stats}, optimizer, spec.train
-    )
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    before = create_state(random_variables(network), optimizer, spec.train)
     step = jax.jit(make_train_step(config, "baseline", network, optimizer))
     after, metrics = step(before, random_batch(0))
     return spec, Step(before, after, {name: float(value) for name, value in metrics.items()})
@@ -107,17 +108,13 @@ def test_running_statistics_follow_what_trains(case):
             assert (old != after[name]).any() == (module in spec.train), f"{module}/{name}"
 
 
-def test_optimizer_holds_what_trains_alone(case):
+def test_nothing_else_is_kept_or_changes_its_type(case):
     spec, step = case
     size = sum(
         leaf.size for name in spec.train for leaf in jax.tree.leaves(step.before.params[name])
     )
     momentum = [leaf for path, leaf in leaves(step.after.opt_state).items() if "trace" in path]
     assert sum(leaf.size for leaf in momentum) == size
-
-
-def test_structure_and_types_stay(case):
-    _, step = case
     assert (int(step.before.step), int(step.after.step)) == (0, 1)
     assert jax.tree.structure(step.before) == jax.tree.structure(step.after)
     pairs = zip(jax.tree.leaves(step.before), jax.tree.leaves(step.after), strict=True)
@@ -126,12 +123,13 @@ def test_structure_and_types_stay(case):
 
 def test_loss_is_the_sum_of_its_parts(case):
     spec, step = case
-    metrics = step.metrics
-    assert ("ffsr_loss" in metrics) == (spec.sr_weight > 0)
-    assert ("identity_loss" in metrics) == ("accuracy" in metrics) == (spec.alpha > 0)
+    weights, metrics = {name: own.weight for name, own in spec.losses.items()}, step.metrics
+    assert ("ffsr_loss" in metrics) == (weights["restoration"] > 0)
+    assert ("identity_loss" in metrics) == ("accuracy" in metrics) == (weights["identity"] > 0)
     assert ("resolution_loss" in metrics) == (spec.extractor == "rife")
+    # Eq. 9 in Eq. 4, with beta 0.1 and alpha 1.
     rife = metrics.get("identity_loss", 0.0) + 0.1 * metrics.get("resolution_loss", 0.0)
-    loss = spec.sr_weight * metrics.get("ffsr_loss", 0.0) + spec.alpha * rife
+    loss = weights["restoration"] * metrics.get("ffsr_loss", 0.0) + rife
     np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-12)
     assert metrics["gradient_norm"] > 0
 
@@ -148,15 +146,14 @@ def test_bfloat16_is_near_float64():
 
 def test_bfloat16_is_of_activations_alone():
     config = small_config("bfloat16")
-    before = initial_state(config, "joint")
-    step = step_function(config, "joint")
+    before, step = initial_state(config, "joint"), step_function(config, "joint")
     jaxpr, (after, metrics) = jax.make_jaxpr(step, return_shape=True)(before, random_batch(0))
     floats = {leaf.dtype for leaf in jax.tree.leaves((before, after, metrics))}
     assert floats - {jnp.dtype(jnp.int32)} == {jnp.dtype(jnp.float32)}
     assert re.search(r"bf16\[.*\] = conv_general_dilated", str(jaxpr))
 
 
-class Brighten(nn.Module):
+class Brighten(SuperResolution):
     """The least that restores: adds one number to every pixel."""
 
     @nn.compact
@@ -164,11 +161,12 @@ class Brighten(nn.Module):
         return image + self.param("by", nn.initializers.zeros, (), jnp.float64)
 
 
-def brighten(mask, batch, sr_of_low=False):
+def brighten(mask, batch, low_only=False):
     """(metrics, gradient with respect to the number) of a step from the bilinear image as it is."""
     config = small_config("float64")
-    config.stages.ffsr.mask, config.stages.ffsr.sr_of_low = mask, sr_of_low
-    config.loss.mask_sigma = (1 / 4, 1 / 2)
+    restoration = config.stages.ffsr.losses.restoration
+    restoration.low_only = low_only
+    restoration.mask.update(name=mask, sigma=(1 / 4, 1 / 2))
     network, optimizer = Network(Brighten(), None), optax.sgd(1.0)
     variables = {"params": {"super_resolution": {"by": jnp.zeros(())}}, "batch_stats": {}}
     state = create_state(variables, optimizer, ("super_resolution",))
@@ -176,7 +174,7 @@ def brighten(mask, batch, sr_of_low=False):
     return metrics, -float(state.params["super_resolution"]["by"])
 
 
-@pytest.mark.parametrize("mask", ["none", "gaussian", "segmentation", "released", "released_fixed"])
+@pytest.mark.parametrize("mask", list(MASKS))
 def test_masked_error_of_the_bilinear_image(mask):
     batch = random_batch(1)
     weights = {
@@ -208,15 +206,15 @@ def test_low_images_alone():
     assert 0 < counted.sum() < (batch["has_target"] > 0).sum()
     error = (batch["image"].astype(np.float64) - batch["target"]) / 255 / DEVIATION
     mean = (error**2).mean((1, 2, 3))[counted].mean()
-    metrics, _ = brighten("none", batch, sr_of_low=True)
+    metrics, _ = brighten("none", batch, low_only=True)
     np.testing.assert_allclose(metrics["ffsr_loss"], mean, rtol=1e-5)
     whole, _ = brighten("none", batch)
     assert whole["ffsr_loss"] < metrics["ffsr_loss"]
 
 
-@pytest.mark.parametrize("nothing", ["mask", "has_target"])
-def test_nothing_to_restore_is_no_loss(nothing):
-    batch = random_batch(0)
-    batch[nothing] = np.zeros_like(batch[nothing])
-    metrics, gradient = brighten("segmentation", batch)
-    assert metrics["loss"] == metrics["gradient_norm"] == gradient == 0
+def test_nothing_to_restore_is_no_loss():
+    for nothing in ("mask", "has_target"):
+        batch = random_batch(0)
+        batch[nothing] = np.zeros_like(batch[nothing])
+        metrics, gradient = brighten("segmentation", batch)
+        assert metrics["loss"] == metrics["gradient_norm"] == gradient == 0

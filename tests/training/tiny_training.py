@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
 from rireid_jax.models.network import Network, create_network, variable_shapes
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import StepFunction, make_train_step
 
@@ -27,11 +27,10 @@ def small_config(dtype: str = "float32") -> ConfigDict:
     config.model.width = config.model.ffsr_width = 0.0625
     config.model.stage_sizes = (1, 1, 1, 1)
     config.model.feature_dim, config.model.gate_dim = 6, 5
-    config.optim.momentum = 0.9
     for stage in config.stages.values():
-        stage.weight_decay = 5e-4
-    for stage in config.stages.values():
-        stage.optimizer, stage.learning_rate, stage.decay_epochs = "sgd", 0.05, (1,)
+        stage.schedule.decay_epochs = (1,)
+        for optimizer in stage.optimizer.values():
+            optimizer.update(name="sgd", rate=0.05, weight_decay=5e-4, momentum=0.9)
     return config
 
 

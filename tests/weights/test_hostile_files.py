@@ -16,8 +16,8 @@ from torch_reference.ffsr import FFSRPaper
 
 from rireid_jax.errors import UserError
 from rireid_jax.models.ffsr import FFSR
-from rireid_jax.models.network import Network
-from rireid_jax.weights import from_state_dict, read_state_dict, zero_variables
+from rireid_jax.models.network import Network, zero_variables
+from rireid_jax.weights import from_state_dict, read_state_dict
 
 pytestmark = pytest.mark.torch
 

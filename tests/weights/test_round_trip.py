@@ -10,14 +10,14 @@ from parity.pairs import REFERENCES, make_reference, reference_of
 from torch_reference.released import ReleasedNetwork
 from torch_reference.resnet import ResNet as TorchResNet
 
-from rireid_jax.models.network import create_network
-from rireid_jax.models.resnet import ResNet
+from rireid_jax.components import EXTRACTORS
+from rireid_jax.models.network import create_network, zero_variables
+from rireid_jax.models.resnet50 import ResNet
 from rireid_jax.weights import (
     from_state_dict,
     read_state_dict,
     to_state_dict,
     write_state_dict,
-    zero_variables,
 )
 
 pytestmark = pytest.mark.torch
@@ -38,9 +38,9 @@ def assert_same_bits(ours, theirs):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_there_and_back(name):
     """Every variable has one tensor, with any neck."""
-    with_neck = name in ("resnet50", "se_resnet50", "rife")
-    for neck in ("fc", "batch_norm") if with_neck else ("fc",):
-        network = network_of(name, neck=neck)
+    necks = EXTRACTORS[name].necks if name in EXTRACTORS else ("",)
+    for neck in necks:
+        network = network_of(name, neck=neck) if neck else network_of(name)
         variables = random_variables(network)
         state = to_state_dict(variables, network)
         back, report = from_state_dict(state, network)
