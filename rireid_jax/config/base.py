@@ -29,7 +29,9 @@ _TRIALS = Check(
     lambda value: len(set(value)) == len(value) and all(type(n) is int and n >= 0 for n in value),
     "different numbers of partitions of the identities, such as (0, 1)",
 )
-_RAW_DIR_OF_ANYTHING = Field("", 'folder of images, searched with its subfolders; "" draws dead leaves')
+_RAW_DIR_OF_ANYTHING = Field(
+    "", 'folder of images, searched with its subfolders; "" draws dead leaves'
+)
 _DATA: Fields = {
     "dir": Field("data", "folder of built data sets"),
     "raw_dir": Field("", "folder of the original files"),
