@@ -44,7 +44,7 @@ EXECUTORS = {
 
 
 def recipe(dataset: str, count: int) -> dict[str, Any]:
-    """Of a data set of `count` images."""
+    """The recipe of a data set of `count` images."""
     if dataset == "natural_images":
         return dict(count=count, size=(256, 128), seed=0)
     return recipe_of(dataset)

@@ -19,24 +19,11 @@ def write_market_folder(
     junk: int = 1,
     size: tuple[int, int] = (128, 64),
 ) -> Path:
-    """Writes JPEG files named as in Market-1501 into the benchmark's three folders.
+    """Writes JPEG files named as in Market-1501 into the benchmark's three folders, and returns `path`.
 
-    Every training identity has `shots` images by each camera, every test identity one query and
-    `shots` gallery images by each camera. The gallery also has distractors (identity 0000) and junk
-    (-1).
-
-    Args:
-      path: the folder that stands for Market-1501-v15.09.15; made if need be.
-      train_ids: identities in bounding_box_train.
-      test_ids: identities in query and bounding_box_test.
-      cameras: that see every identity.
-      shots: images of an identity by one camera, in training and in the gallery.
-      distractors: images of identity 0000.
-      junk: images of identity -1.
-      size: (height, width) in pixels.
-
-    Returns:
-      The path.
+    Every training identity has `shots` images by each camera, every test identity one query and `shots`
+    gallery images by each camera. The gallery also has distractors (identity 0000) and junk (-1). `size` is
+    (height, width).
     """
 
     def write(folder: str, name: str, identity: int, camera: int, shot: int) -> None:

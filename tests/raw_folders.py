@@ -1,4 +1,7 @@
-"""Miniatures of the original downloads in their own formats, with drawn people."""
+"""Miniatures of the original downloads in their own formats, with drawn people.
+
+Every writer makes the folder `path`, which stands for the download's own, and returns it.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,16 +19,7 @@ _ROW = 5  # images of a person of CUHK03 by one camera, or empty cells
 
 
 def write_viper(path: Path, ids: Sequence[int], size: tuple[int, int] = (128, 48)) -> Path:
-    """Writes BMP files named as in VIPeR, one of every identity in each of two folders.
-
-    Args:
-      path: the folder that stands for VIPeR; made if need be.
-      ids: identities.
-      size: (height, width) in pixels.
-
-    Returns:
-      The path.
-    """
+    """BMP files named as in VIPeR, one of every identity in each of two folders; `size` is (height, width)."""
     for camera, folder in enumerate(("cam_a", "cam_b")):
         (path / folder).mkdir(parents=True, exist_ok=True)
         for pid in ids:
@@ -41,18 +35,13 @@ def write_caviar(
     *,
     shots: int = 2,
 ) -> Path:
-    """Writes JPEG files named as in CAVIAR4REID, of many sizes.
-
-    Images of the first camera are 40 to 72 pixels wide, those of the second 17 to 30.
+    """JPEG files named as in CAVIAR4REID, 40 to 72 pixels wide by the first camera, 17 to 30 by the second.
 
     Args:
-      path: the folder that stands for CAVIARa; made if need be.
+      path: of the download.
       ids: identities before both cameras.
       single_ids: identities before the first camera only.
       shots: images of an identity by one camera, up to 10.
-
-    Returns:
-      The path.
     """
     path.mkdir(parents=True, exist_ok=True)
     for pid in (*ids, *single_ids):
@@ -74,17 +63,14 @@ def write_cuhk03_mat(
     one_view: Sequence[tuple[int, int]] = (),
     test_persons: int = 4,
 ) -> Path:
-    """Writes cuhk-03.mat as MATLAB 7.3 does: HDF5 with a header, references, transposed arrays.
+    """cuhk-03.mat as MATLAB 7.3 writes it: HDF5 with a header, references, transposed arrays.
 
     Args:
-      path: the folder that stands for cuhk03_release; made if need be.
+      path: of the download.
       persons: of each of the five pairs of cameras.
       shots: images of a person by one camera, up to 5; the other cells are empty.
       one_view: (pair, person) of people, numbered from 1, whom the second camera never saw.
-      test_persons: of each of the 20 splits.
-
-    Returns:
-      The path.
+      test_persons: of each of the 20 trials.
     """
     path.mkdir(parents=True, exist_ok=True)
     file_path = path / "cuhk-03.mat"
@@ -133,22 +119,8 @@ def write_cuhk03_extracted(
     shots: int = 2,
     one_view: Sequence[tuple[int, int]] = (),
     test_persons: int = 4,
-    splits: bool = True,
 ) -> Path:
-    """Writes what torchreid extracts of the file that ``write_cuhk03_mat`` writes.
-
-    Args:
-      path: the folder that stands for cuhk03; made if need be.
-      persons: as for ``write_cuhk03_mat``.
-      shots: as there.
-      one_view: as there.
-      test_persons: as there.
-      splits: whether to write splits_classic_detected.json and splits_classic_labeled.json. Their
-        paths are those of another machine.
-
-    Returns:
-      The path.
-    """
+    """What torchreid extracts from the file that `write_cuhk03_mat` writes; lists have another machine's paths."""
     testsets = _cuhk03_testsets(persons, test_persons)
     for boxes in BOXES:
         folder = path / f"images_{boxes}"
@@ -159,8 +131,6 @@ def write_cuhk03_extracted(
                 name = f"{pair}_{person:03d}_{1 if image <= _ROW else 2}_{image:02d}.png"
                 Image.fromarray(pixels).save(folder / name)
                 names.setdefault((pair, person), []).append(name)
-        if not splits:
-            continue
         rows = []
         for testset in testsets:
             train = _rows(boxes, [names[person] for person in names if person not in testset])
@@ -179,21 +149,10 @@ def write_msmt17(
     cameras: int = 2,
     shots: int = 1,
 ) -> Path:
-    """Writes JPEG files named as in MSMT17, 48 to 176 pixels wide, and the four lists.
+    """JPEG files named as in MSMT17, 48 to 176 pixels wide, and the four lists.
 
-    Every identity has ``shots`` images by each camera in list_train or list_gallery, and one more
-    by each in list_val or list_query.
-
-    Args:
-      path: the folder that stands for MSMT17_V1 or MSMT17_V2; made if need be.
-      train_ids: identities in list_train and list_val.
-      test_ids: identities in list_query and list_gallery; other people whatever their number.
-      version: "V1" or "V2".
-      cameras: that see every identity, up to 15.
-      shots: images of an identity by one camera, in training and in the gallery.
-
-    Returns:
-      The path.
+    Every identity has `shots` images by each camera in list_train or list_gallery, and one more by each in
+    list_val or list_query. Test identities are other people whatever their number.
     """
     folders = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}[version]
     parts = ((train_ids, "train", "val", 0), (test_ids, "gallery", "query", 10_000))

@@ -83,7 +83,7 @@ def test_the_baseline_has_the_budget_of_rife_and_joint(dataset):
 
 
 def test_unknown_data_set():
-    with pytest.raises(UserError, match="dataset: found .cifar., expected one of caviar, "):
+    with pytest.raises(UserError, match=r"dataset: found .cifar., expected one of caviar, "):
         base_config("cifar")
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from PIL import Image
 
 _ENLARGED = 1.125  # times the network's size, before a random crop
-# Of an erased rectangle (Zhong et al. 2020): its part of the image, and its height / width.
+# An erased rectangle's part of the image, and its height / width (Zhong et al. 2020).
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
 
 
@@ -20,12 +20,12 @@ class Augmentation:
       flip: probability of a horizontal flip.
       crop: probability of enlarging by 1.125 and cropping back at a random place.
       degrade: probability of degrading an image that is its own high-resolution original: it is
-        down-sampled by a ratio uniform in `[min_ratio, 1]`, and r by the same ratio.
-      degrade_targets: probability of replacing an image whose high-resolution original is stored beside it by
-        another low twin: the original is down-sampled to an r uniform in `[min_ratio, 1]`, but
+        down-sampled by a ratio uniform in `[min_ratio, 1]`, and its r becomes smaller by the same ratio.
+      degrade_targets: probability of replacing an image whose high-resolution original is stored with it by
+        another low twin: the original is down-sampled to an r uniform in `[min_ratio, 1]`, and
         never enlarged.
       min_ratio: the least ratio, and the least r of `degrade_targets`.
-      kernel: of that down-sampling, one of `degradation.KERNELS`.
+      kernel: for that down-sampling, one of `degradation.KERNELS`.
       erase: probability of a rectangle in which the extractor sees nothing. Image, target and mask stay as they
         are; the batch says where it is.
     """
@@ -40,7 +40,7 @@ class Augmentation:
 
 
 def happens(probability: float, rng: np.random.Generator) -> bool:
-    """Draws only where chance decides."""
+    """True with a probability; draws a number only where chance decides."""
     return probability == 1 or (probability > 0 and bool(rng.random() < probability))
 
 
@@ -68,7 +68,7 @@ class View:
             y, x = image.height / tall, image.width / wide
             box = (left * x, top * y, (left + width) * x, (top + height) * y)
         seen = image.resize((width, height), Image.Resampling.BILINEAR, box=box)
-        if self.flip:  # by Pillow, which moves whole pixels and not bytes
+        if self.flip:  # Pillow moves whole pixels, NumPy would move bytes
             seen = seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return np.asarray(seen)
 
@@ -107,7 +107,7 @@ def draw_rectangle(
     rectangle = np.zeros(4, np.int32)
     if not happens(probability, rng):
         return rectangle
-    for _ in range(100):  # in an image of a hundred times its width, next to none fits
+    for _ in range(100):  # almost none fits an image that is a hundred times as high as wide
         area, aspect = rng.uniform(*_ERASED_AREA) * size[0] * size[1], rng.uniform(*_ERASED_ASPECT)
         tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < tall <= size[0] and 0 < wide <= size[1]:

@@ -1,6 +1,6 @@
-"""Makes a batch of records: decoding, degradation on the fly, resampling, all into one piece of memory.
+"""Makes a batch of records: decodes, degrades on the fly and resamples into one piece of memory.
 
-What is random is drawn before, record by record; what takes long is done here, for a whole batch.
+What is random is drawn record by record; what takes long is done for a whole batch at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ class Drawn(NamedTuple):
     """A record, and what chance decided about its example."""
 
     record: Record
-    ratio: float | None  # to be degraded by
+    ratio: float | None  # by which the image is degraded
     view: View
     erased: Int[np.ndarray, "4"]
 

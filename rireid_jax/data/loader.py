@@ -1,7 +1,7 @@
 """From records to batches: in which order, in which processes.
 
-The order of training is Grain's: global batch t is a function of (seed, t) and of nothing else, so
-that a run may stop at any step and go on with another number of processes or workers.
+Grain gives the order of training: global batch t is a function of (seed, t) alone, so a run may stop at any
+step and go on with another number of processes or workers.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ from rireid_jax.data.records import Record, decode_image, to_rgb
 from rireid_jax.data.sampler import IdentityBatches
 from rireid_jax.errors import UserError
 
-_READ_AHEAD = 2  # batches, in every worker or in the one thread beside the main one
+_READ_AHEAD = 2  # batches, in every worker or in the one thread that decodes
 
 
 def train_batches(
@@ -60,10 +60,10 @@ def train_batches(
       augmentation: what to do at random.
       labels: from identity to label; `None` gives every example the label 0.
       images_per_identity: K of batches of P identities with K images each; 0: batches at random.
-      targets: `False` leaves stored targets and masks undecoded, but for those to be degraded, which halves
-        the work where nothing is restored: batches look as if there were none.
-      resolution_scale: what a record's r is multiplied by, for an r that is no fraction of the data
-        set's greatest width; r stays at most 1.
+      targets: `False` leaves stored targets and masks undecoded, except those to be degraded. That halves
+        the work where nothing is restored; batches look as if there were no targets.
+      resolution_scale: what a record's r is multiplied by, where r = 1 is another width than the
+        data set's greatest; r stays at most 1.
       start_step: the batch to begin with; a run that stopped after step t continues with t.
       workers: decoding processes; 0 decodes in a thread of this process. Each has some five batches
         in shared memory, which containers must be given enough of (docker run --shm-size).
@@ -73,7 +73,7 @@ def train_batches(
     Returns:
       A generator of dictionaries of arrays, b = batch_size / process_count:
         image: uint8 `[b, H, W, 3]`, the low resolution enlarged bilinearly.
-        native_width: int32 `[b]`, pixels, of the low resolution before that.
+        native_width: int32 `[b]`, pixels, of the low resolution before it was enlarged.
         target: uint8 `[b, H, W, 3]`, the high resolution; 0 where there is none.
         has_target: float32 `[b]`, 1 where there is a target.
         mask: uint8 `[b, H, W]`, 255 on the person; 255 everywhere where no mask is stored.
@@ -121,7 +121,7 @@ def evaluation_batches(
 
     Returns:
       A generator of what `train_batches` yields, `label` being 0, `has_target` being 0 too where
-      the image is its own original, which there is nothing to restore of, and
+      the image is its own original, with nothing to restore, and
         pid, camid, index: int32 `[b]`; `index` is the record's position in the source.
         valid: float32 `[b]`, 0 for what fills up the last batch: zeros, with index -1.
 

@@ -20,7 +20,7 @@ class EvenGroups:
     one. A group has a thing twice only if it is larger than the number of things; then it has all of them.
 
     Attributes:
-      things: how many there are; a thing is a number below.
+      things: how many there are; a thing is a smaller number.
       size: of a group.
       seed: group number g is a function of (these attributes, g) alone.
     """
@@ -41,10 +41,10 @@ class EvenGroups:
         return np.concatenate([all_things, drawn])
 
     def earlier(self, number: int, place: int) -> int:
-        """In how many groups before group `number` the thing at `place` of it was; of groups without repetition."""
+        """How many groups before group `number` have the thing at its `place`, if no group has a thing twice."""
         thing = int(self[number][place])
         number, group = divmod(number, self._groups_a_round)
-        # Of the turns 0, 1, 2 ..., those that were this thing's; and this round's first, if this is its turn.
+        # How many of the turns 0, 1, 2 ... were this thing's, and whether it has come in this round already.
         turns = (number * self._room - thing - 1) // self.things + 1
         fills = group == self._groups_a_round - 1 and place >= self.size - self._room
         return number + turns + fills
@@ -55,11 +55,11 @@ class EvenGroups:
 
     @property
     def _room(self) -> int:
-        """Of the last group of a round, beside the things that have not had their place yet."""
+        """Places in the last group of a round that are left when every thing has had one."""
         return self._groups_a_round * self.size - self.things
 
 
-@lru_cache(maxsize=4096)  # of identities, a round serves many batches
+@lru_cache(maxsize=4096)  # a round serves many batches
 def _round(groups: EvenGroups, number: int) -> Int[np.ndarray, " things_and_room"]:
     """The groups of a round, one after another. A group is at most as large as there are things."""
     rng = keyed_rng(groups.seed[0], "groups", *groups.seed[1:], number)
@@ -75,8 +75,8 @@ def _round(groups: EvenGroups, number: int) -> Int[np.ndarray, " things_and_room
 class IdentityBatches:
     """The record at every position of an endless sequence of batches of P identities with K images each.
 
-    Identities come equally often, however many images they have, and so do the images of an identity; both by
-    `EvenGroups`. A position's record is a function of (pids, the other arguments, the position) alone.
+    Identities come equally often, however many images they have, and so do the images of an identity, by
+    `EvenGroups` in both cases. A position's record is a function of (pids, the other arguments, the position) alone.
     """
 
     def __init__(self, pids: Sequence[int], batch_size: int, images_per_identity: int, seed: int):
@@ -97,7 +97,7 @@ class IdentityBatches:
             images.setdefault(pid, []).append(record)
         if rest or count > len(images):
             raise UserError(
-                f"config.data.images_per_identity: found {images_per_identity} of {len(images)} identities for a "
+                f"images_per_identity: found {images_per_identity} of {len(images)} identities for a "
                 f"batch of {batch_size} images, expected a divisor of it and at least {-(-batch_size // len(images))}"
             )
         self._batch_size, self._shots, self._seed = batch_size, images_per_identity, seed

@@ -1,4 +1,4 @@
-"""The images of a download in numbers: how many there are, by which cameras, how wide, and whether they decode."""
+"""The images of a download in numbers: how many, by which cameras, how wide, and whether they decode."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The whole report on a data set: where it should come from, what is there, and what to do."""
+"""The diagnosis of a data set: where it should come from, what is there, and what to do."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ def doctor(config: ConfigDict, arguments: Sequence[str]) -> None:
       arguments: of the command line, for the commands to run next.
 
     Raises:
-      UserError: after the report, the main reason why a data set cannot be built from what is there.
+      UserError: after the diagnosis, the main reason why a data set cannot be built from what is there.
     """
     diagnosis = _Diagnosis(config, arguments)
     diagnosis.people()

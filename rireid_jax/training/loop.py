@@ -42,7 +42,7 @@ Evaluate = Callable[[Variables], dict[str, float]]
 
 @runtime_checkable
 class MetricsLog(Protocol):
-    """Where a run's metrics go, such as `runs.metrics.MetricsWriter`."""
+    """Where a run's metrics go (`runs.metrics`)."""
 
     def write(self, record: dict[str, Any]) -> None:
         """Adds what one log period measured."""
@@ -181,10 +181,10 @@ def train_stage(
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
 
     with Checkpoints(workdir, stage, config.checkpoint.keep) as checkpoints:
-        state = _restored(config, stage, network, optimizer, parallel, checkpoints)
+        train = tuple(config.stages[stage].train)
+        state = _latest_state(config, checkpoints, network, optimizer, train, parallel)
         if state is None:
             variables = initial_variables(config, stage, workdir, num_classes, trained)
-            train = tuple(config.stages[stage].train)
             state = parallel.replicate(create_state(variables, optimizer, train))
         start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
@@ -224,18 +224,17 @@ def train_stage(
     return jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
 
 
-def _restored(
+def _latest_state(
     config: ConfigDict,
-    stage: str,
+    checkpoints: Checkpoints,
     network: Network,
     optimizer: optax.GradientTransformation,
+    train: tuple[str, ...],
     parallel: Parallel,
-    checkpoints: Checkpoints,
 ) -> TrainState | None:
-    """The state of a stage's latest checkpoint that can be read, on all devices; None if there is none."""
+    """The state of the latest checkpoint that can be read; None if there is none."""
     if not checkpoints.steps:
         return None
-    train = tuple(config.stages[stage].train)
     shapes = jax.eval_shape(
         lambda variables: create_state(variables, optimizer, train),
         variable_shapes(network, tuple(config.data.image_size)),
@@ -295,7 +294,7 @@ class _Progress:
         log: MetricsLog,
     ):
         self._config, self._stage, self._log = config, stage, log
-        # The rate that is logged is that of the last module on the way to the feature.
+        # Of the module that the stage is about: the last that inference passes.
         self._schedule = list(schedules.values())[-1]
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
@@ -359,7 +358,7 @@ def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
         if broken:
             raise UserError(
                 f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
-                "values; the checkpoints before it are kept. Try a smaller learning rate"
+                "values; the checkpoints before it are kept. Try a smaller learning_rate"
             )
     names = values[0] if values else ()
     return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}

@@ -16,7 +16,8 @@ from raw_folders import (
     write_viper,
 )
 
-from rireid_jax.config import DATASETS, base_config
+from rireid_jax.config import base_config
+from rireid_jax.config.datasets import dataset_names
 from rireid_jax.runs.run import run
 
 # Four people to train on, so that all share one compiled step, and as many to test on.
@@ -28,7 +29,7 @@ def market(folder):
     return write_market_folder(folder / MARKET, EIGHT[:4], EIGHT[4:], cameras=3)
 
 
-# Case: how to write the download, and the splits to run.
+# Case: how to write the download, and the trials to run.
 CASES = {
     "caviar": (lambda f: write_caviar(f / "CAVIARa", EIGHT), (0,)),
     "mlr_viper": (lambda f: write_viper(f / "VIPeR", EIGHT), (3,)),
@@ -60,7 +61,7 @@ def compiled_once(tmp_path_factory):
         jax.config.update(name, value)
 
 
-def config_of(name, folder, raw, splits) -> ConfigDict:
+def config_of(name, folder, raw, trials) -> ConfigDict:
     config = base_config(name)
     # The least that restores images and extracts features: FFSR and ResNet50 jointly, from scratch.
     config.run = ("joint",)
@@ -73,10 +74,10 @@ def config_of(name, folder, raw, splits) -> ConfigDict:
             part = part[parent]
         part[field] = eval(value) if isinstance(value, str) else value
     for stage in config.stages.values():
-        stage.epochs, stage.decay_epochs = 1, ()
+        stage.epochs, stage.schedule.decay_epochs = 1, ()
     config.data.dir = str(folder / "data")
     config.data.raw_dir = str(raw)
-    config.data.trials = splits
+    config.data.trials = trials
     recipe = config.data.recipe
     if recipe.get("trial_source") == "random":
         recipe.train_identities = 4
@@ -84,7 +85,7 @@ def config_of(name, folder, raw, splits) -> ConfigDict:
 
 
 def test_every_data_set_has_a_case():
-    assert {name.partition("/")[0] for name in CASES} | set(ELSEWHERE) == set(DATASETS)
+    assert {name.partition("/")[0] for name in CASES} | set(ELSEWHERE) == set(dataset_names())
     folder = Path(__file__).parent
     for dataset, (file, words) in ELSEWHERE.items():
         assert words in (folder / file).read_text(), dataset
@@ -92,8 +93,8 @@ def test_every_data_set_has_a_case():
 
 @pytest.mark.parametrize("name", CASES)
 def test_from_raw_files_to_results(name, tmp_path, compiled_once):
-    write, splits = CASES[name]
-    config = config_of(name, tmp_path, write(tmp_path / "raw"), splits)
+    write, trials = CASES[name]
+    config = config_of(name, tmp_path, write(tmp_path / "raw"), trials)
     run(config, str(tmp_path / "run"), "train")
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     dataset, _, preset = name.partition("/")
@@ -104,9 +105,9 @@ def test_from_raw_files_to_results(name, tmp_path, compiled_once):
     assert 0 <= results["rank1"] <= results["rank5"] <= results["rank20"] <= 1
     assert 0 < results["mAP"] <= 1
     assert sum(b["num_query"] for b in results["by_resolution"]) == results["num_query"]
-    assert [split["split"] for split in results.get("splits", [])] == list(splits)
-    if len(splits) > 1:
-        first, second = (split["rank1"] for split in results["splits"])
+    assert [trial["split"] for trial in results.get("splits", [])] == list(trials)
+    if len(trials) > 1:
+        first, second = (trial["rank1"] for trial in results["splits"])
         assert results["rank1"] == pytest.approx((first + second) / 2)
         assert results["rank1_std"] == pytest.approx(abs(first - second) / 2)
     restoration = results["restoration"]

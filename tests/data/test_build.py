@@ -96,23 +96,6 @@ def test_sources(built):
             source[index]
 
 
-def test_listing_order_changes_no_bit(built, tmp_path, monkeypatch):
-    listed = Pedestrians.list_items
-
-    def shuffled(self):
-        rng = np.random.default_rng(1)
-        return {
-            split: [items[i] for i in rng.permutation(len(items))]
-            for split, items in reversed(listed(self).items())
-        }
-
-    monkeypatch.setattr(Pedestrians, "list_items", shuffled)
-    monkeypatch.setattr(Pedestrians, "draws", False)  # so that it may have threads
-    again = build_into(tmp_path, threads=3)
-    assert again.protocol_hash == built.protocol_hash
-    assert records(again) == records(built)
-
-
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"kernel": "lanczos"}, {"min_width": 5}, {"query_shots": 2}]
 )

@@ -2,15 +2,12 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from PIL import Image
 from raw_folders import write_caviar
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.build import build
-from rireid_jax.data.loader import train_batches
 from rireid_jax.data.records import encoded_size
 from rireid_jax.errors import UserError
 
@@ -47,31 +44,6 @@ def test_records(raw, tmp_path):
         assert record.image == (raw / record.name).read_bytes()
         assert record.target == (record.image if record.camid == 0 else b"")
         assert record.resolution == pytest.approx(widths[record.name] / built.width_max)
-
-
-def test_low_images_have_no_target_and_high_ones_are_degraded(raw, tmp_path):
-    source = build_from(raw, tmp_path).splits["train"]
-    rows = list(source)
-    high = {np.float32(r.resolution) for r in rows if r.camid == 0}
-    low = {np.float32(r.resolution) for r in rows if r.camid == 1}
-    batches = train_batches(
-        source,
-        image_size=(32, 16),
-        batch_size=30,
-        seed=0,
-        augmentation=Augmentation(degrade=0.5, min_ratio=0.25),
-    )
-    degraded = 0
-    for _, batch in zip(range(4), batches, strict=False):
-        target = batch["has_target"] == 1
-        assert target.sum() == 15  # the high camera's
-        assert set(batch["resolution"][~target]) <= low
-        assert not batch["target"][~target].any()
-        changed = [r not in high for r in batch["resolution"][target]]
-        degraded += sum(changed)
-        same = (batch["image"] == batch["target"]).all(axis=(1, 2, 3))[target]
-        assert same[~np.array(changed)].all()
-    assert 15 < degraded < 45  # of 60, standard deviation 3.9
 
 
 def test_which_camera_is_low(raw, tmp_path):

@@ -14,14 +14,25 @@ from rireid_jax.data.build import build
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
-VIPER = recipe_of("mlr_viper") | {"train_identities": 5}
-MARKET = recipe_of("mlr_market1501")
+
+def records(name, raw, tmp_path, **change):
+    recipe = recipe_of(name) | change
+    dataset = name.partition("/")[0]
+    built = build(dataset, recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
+    return {split: list(source) for split, source in built.splits.items()}
 
 
 @pytest.fixture(scope="module")
-def viper(tmp_path_factory):
+def raw_viper(tmp_path_factory):
     """Nine people before two cameras."""
     return write_viper(tmp_path_factory.mktemp("raw") / "VIPeR", range(1, 10))
+
+
+@pytest.fixture
+def viper(raw_viper, tmp_path):
+    """Builds a recipe of VIPeR, in which five people are trained on."""
+    five = {"train_identities": 5}
+    return lambda name="mlr_viper", **change: records(name, raw_viper, tmp_path, **five | change)
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +42,12 @@ def market(tmp_path_factory):
     return write_market_folder(path, (2, 7, 11), (1, 9), cameras=3, distractors=2)
 
 
-def records(dataset, recipe, raw, tmp_path):
-    built = build(dataset, recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
-    return {split: list(source) for split, source in built.splits.items()}
-
-
 def everything(splits):
     return [record for rows in splits.values() for record in rows]
+
+
+def low(splits):
+    return [record for record in everything(splits) if record.resolution < 1]
 
 
 def ratio(record):
@@ -46,48 +56,41 @@ def ratio(record):
     return round(width / decode_image(record.image, record.name).width)
 
 
-def test_roles_and_pixels(viper, tmp_path):
-    found = records("mlr_viper", VIPER, viper, tmp_path)
+def test_roles_and_pixels(viper, raw_viper):
+    found = viper()
     assert {split: len(rows) for split, rows in found.items()} == dict(train=10, query=4, gallery=4)
     assert {r.camid for r in found["query"]} == {0}
     assert {r.camid for r in found["gallery"]} == {1}
     tested = {r.pid for r in found["query"]}
     assert tested == {r.pid for r in found["gallery"]}
     assert not tested & {r.pid for r in found["train"]}
+    assert Counter(map(ratio, low(found))) == {2: 3, 3: 3, 4: 3}  # every ratio as often
     for record in everything(found):
-        file = (viper / record.name).read_bytes()
+        file = (raw_viper / record.name).read_bytes()
         assert record.target == file
         if record.camid == 1:
             assert record.image == file
             assert record.resolution == 1
             continue
         n = ratio(record)
-        small = Image.open(viper / record.name).resize(
-            (48 // n, round(128 / n)), Image.Resampling.BICUBIC
-        )
+        size = (48 // n, round(128 / n))
+        small = Image.open(raw_viper / record.name).resize(size, Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(decode_image(record.image, "low"), small)
         assert record.resolution == pytest.approx(1 / n)
 
 
-def test_every_ratio_as_often(viper, tmp_path):
-    low = [r for r in everything(records("mlr_viper", VIPER, viper, tmp_path)) if r.camid == 0]
-    assert Counter(map(ratio, low)) == {2: 3, 3: 3, 4: 3}
-
-
-def test_independent_ratios_are_not_even(viper, tmp_path):
+def test_independent_ratios_are_not_even(viper):
     counts = set()
     for seed in range(4):
-        recipe = VIPER | {"ratio_draw": "independent", "seed": seed}
-        found = everything(records("mlr_viper", recipe, viper, tmp_path))
-        drawn = Counter(ratio(r) for r in found if r.camid == 0)
+        drawn = Counter(map(ratio, low(viper(ratio_draw="independent", seed=seed))))
         counts.add(tuple(drawn[n] for n in (2, 3, 4)))
     assert len(counts - {(3, 3, 3)}) > 1
     assert {sum(c) for c in counts} == {9}
 
 
-def test_trials_divide_the_same_records(viper, tmp_path):
+def test_trials_divide_the_same_records(viper):
     """Whom a trial tests changes with it, what the images look like does not."""
-    trials = [records("mlr_viper", VIPER | {"trial": k}, viper, tmp_path) for k in range(6)]
+    trials = [viper(trial=number) for number in range(6)]
     tests = {tuple(r.pid for r in found["query"]) for found in trials}
     assert len(tests) > 3
     assert all(len(pids) == 4 for pids in tests)
@@ -103,99 +106,81 @@ def test_trials_divide_the_same_records(viper, tmp_path):
         ({"ratios": (2, 8)}, {(24, 64), (6, 16)}),
     ],
 )
-def test_sizes(viper, tmp_path, change, expected):
-    found = everything(records("mlr_viper", VIPER | change, viper, tmp_path))
-    assert {decode_image(r.image, "low").size for r in found if r.camid == 0} == expected
+def test_sizes(viper, change, expected):
+    assert {decode_image(r.image, "low").size for r in low(viper(**change))} == expected
 
 
-def test_low_camera(viper, tmp_path):
-    found = records("mlr_viper", VIPER | {"low_camera": "1"}, viper, tmp_path)
-    assert {r.camid for r in found["query"]} == {1}
-    found = records("mlr_viper", VIPER | {"low_camera": "identity"}, viper, tmp_path)
-    assert {r.camid for r in everything(found) if r.resolution < 1} == {0, 1}
-    by_pid = Counter(r.pid for r in everything(found) if r.resolution < 1)
-    assert set(by_pid.values()) == {1}
+def test_low_camera(viper):
+    assert {r.camid for r in viper(low_camera="1")["query"]} == {1}
+    drawn = low(viper(low_camera="identity"))
+    assert {r.camid for r in drawn} == {0, 1}
+    assert set(Counter(r.pid for r in drawn).values()) == {1}
     with pytest.raises(UserError, match=r"low_camera: found '2', expected one of the cameras 0, 1"):
-        records("mlr_viper", VIPER | {"low_camera": "2"}, viper, tmp_path)
+        viper(low_camera="2")
 
 
-def test_training_may_stay_high(viper, tmp_path):
-    found = records("mlr_viper", VIPER | {"low_in_training": False}, viper, tmp_path)
+def test_training_may_stay_high(viper):
+    found = viper(low_in_training=False)
     assert {r.resolution for r in found["train"]} == {1}
     assert all(r.resolution < 1 for r in found["query"])
 
 
-def test_jpeg(viper, tmp_path):
-    found = everything(records("mlr_viper", VIPER | {"jpeg_quality": 75}, viper, tmp_path))
-    formats = {(r.camid, Image.open(io.BytesIO(r.image)).format) for r in found}
-    assert formats == {(0, "JPEG"), (1, "BMP")}
-
-
-def test_preset_vpfa(viper, tmp_path):
-    recipe = recipe_of("mlr_viper/vpfa") | {"train_identities": 5}
-    found = everything(records("mlr_viper", recipe, viper, tmp_path))
-    low = [r for r in found if r.resolution < 1]
-    assert Counter(r.pid for r in low) == dict.fromkeys(range(1, 10), 1)
-    for record in low:
+def test_preset_vpfa(viper):
+    """A low camera and a ratio for each identity, rounded down, stored as JPEG."""
+    found = viper("mlr_viper/vpfa")
+    assert Counter(r.pid for r in low(found)) == dict.fromkeys(range(1, 10), 1)
+    for record in everything(found):
+        image = Image.open(io.BytesIO(record.image))
         n = ratio(record)
-        assert decode_image(record.image, "low").size == (48 // n, 128 // n)
+        expected = (48, 128, "BMP") if record.resolution == 1 else (48 // n, 128 // n, "JPEG")
+        assert (*image.size, image.format) == expected
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            {"train_identities": 9},
-            r"train_identities: found 9, expected less than the 9 identities",
-        ),
-        ({"trial_source": "official"}, r"trial_source: found 'official', but VIPeR comes without"),
-        ({"trial_source": "nowhere.json"}, r"trial_source: found 'nowhere.json' \(No such file"),
+        ({"train_identities": 9}, "train_identities: found 9, expected less than the 9 identities"),
+        ({"trial_source": "official"}, "found 'official', but VIPeR comes without"),
+        ({"trial_source": "nowhere.json"}, r"found 'nowhere.json' \(No such file"),
     ],
 )
-def test_wrong_recipes(viper, tmp_path, change, message):
+def test_wrong_recipes(viper, change, message):
     with pytest.raises(UserError, match=message):
-        records("mlr_viper", VIPER | change, viper, tmp_path)
+        viper(**change)
 
 
 def test_cuhk03_from_both_sources(tmp_path):
     """The .mat file and the images that torchreid extracts from it give the same data set."""
+    people = dict(persons=(2, 2, 1, 1, 1), test_persons=3)
     sources = (
-        write_cuhk03_mat(tmp_path / "mat" / "cuhk03_release"),
-        write_cuhk03_extracted(tmp_path / "extracted" / "cuhk03"),
+        write_cuhk03_mat(tmp_path / "mat" / "cuhk03_release", **people),
+        write_cuhk03_extracted(tmp_path / "extracted" / "cuhk03", **people),
     )
-    for split in (0, 7):
-        recipe = recipe_of("mlr_cuhk03") | {"trial": split, "ratio_per": "identity"}
-        built = [
+    for trial in (0, 7):
+        recipe = recipe_of("mlr_cuhk03") | {"trial": trial, "ratio_per": "identity"}
+        mat, extracted = (
             build("mlr_cuhk03", recipe, data_dir=str(tmp_path / f"data{n}"), raw_dir=str(raw))
             for n, raw in enumerate(sources)
-        ]
-        assert built[0].protocol_hash == built[1].protocol_hash
-        rows = [[record for source in b.splits.values() for record in source] for b in built]
-        assert rows[0] == rows[1]
-        low = [r for r in rows[0] if r.image != r.target]
-        assert {r.camid for r in low} == {0}
+        )
+        assert mat.protocol_hash == extracted.protocol_hash
+        found = {split: list(source) for split, source in mat.splits.items()}
+        assert found == {split: list(source) for split, source in extracted.splits.items()}
         ratios = {}
-        for record in low:
-            ratios.setdefault(record.pid, set()).add(ratio(record))
+        for record in everything(found):
+            if record.image != record.target:
+                assert record.camid == 0
+                ratios.setdefault(record.pid, set()).add(ratio(record))
         assert all(len(drawn) == 1 for drawn in ratios.values())  # one for each identity
     with pytest.raises(UserError, match=r"config\.data\.trials: found 20, expected less than 20"):
-        records("mlr_cuhk03", recipe_of("mlr_cuhk03") | {"trial": 20}, sources[0], tmp_path)
-
-
-def test_resolution_may_be_the_ratio(tmp_path):
-    raw = write_cuhk03_mat(tmp_path / "cuhk03_release")
-    by_ratio = records(
-        "mlr_cuhk03", recipe_of("mlr_cuhk03") | {"resolution": "ratio"}, raw, tmp_path
-    )
-    by_width = records("mlr_cuhk03", recipe_of("mlr_cuhk03"), raw, tmp_path)
-    widths = {
-        r.name: (decode_image(r.image, r.name).width, decode_image(r.target, r.name).width)
-        for r in everything(by_width)
-    }
-    greatest = max(width for _, width in widths.values())
-    for record in everything(by_width):
-        assert record.resolution == pytest.approx(widths[record.name][0] / greatest)
-    for record in everything(by_ratio):
+        records("mlr_cuhk03", sources[0], tmp_path, trial=20)
+    # r may be the ratio instead of the width / the greatest width.
+    by_ratio = everything(records("mlr_cuhk03", sources[0], tmp_path, resolution="ratio"))
+    by_width = everything(records("mlr_cuhk03", sources[0], tmp_path))
+    greatest = max(decode_image(r.target, r.name).width for r in by_width)
+    for record in by_width:
+        width = decode_image(record.image, record.name).width
+        assert record.resolution == pytest.approx(width / greatest)
+    for record in by_ratio:
         n = 1 if record.image == record.target else ratio(record)
         assert record.resolution == pytest.approx(1 / n)
 
@@ -206,7 +191,7 @@ def names(rows):
 
 def test_market_by_camera(market, tmp_path):
     """All test images by camera 0 are queries; the gallery has none of them."""
-    found = records("mlr_market1501", MARKET, market, tmp_path)
+    found = records("mlr_market1501", market, tmp_path)
     folders = ("query", "bounding_box_test")
     assert names(found["query"]) == {(f, p, 0) for f in folders for p in (1, 9)}
     gallery = {(f, p, c) for f in folders for p in (1, 9) for c in (1, 2)}
@@ -221,7 +206,7 @@ def test_market_by_camera(market, tmp_path):
 
 
 def test_market_by_camera_of_the_query_folder(market, tmp_path):
-    found = records("mlr_market1501", recipe_of("mlr_market1501/mdiff"), market, tmp_path)
+    found = records("mlr_market1501/mdiff", market, tmp_path)
     assert names(found["query"]) == {("query", p, 2) for p in (1, 9)}
     gallery = {("bounding_box_test", p, c) for p in (1, 9) for c in (0, 1)}
     assert names(found["gallery"]) == gallery | {("bounding_box_test", 0, c) for c in (0, 1)}
@@ -229,19 +214,18 @@ def test_market_by_camera_of_the_query_folder(market, tmp_path):
 
 def test_market_with_its_own_folders(market, tmp_path):
     """VPFA's: another low camera for every identity and folder, so both sides mix resolutions."""
-    recipe = recipe_of("mlr_market1501/vpfa")
     mixed = set()
     for seed in range(3):
-        found = records("mlr_market1501", recipe | {"seed": seed}, market, tmp_path)
+        found = records("mlr_market1501/vpfa", market, tmp_path, seed=seed)
         assert len(found["query"]) == 6
         assert len(found["gallery"]) == 8
         for split, rows in found.items():
-            low = {(r.pid, r.camid) for r in rows if r.resolution < 1}
-            by_pid = Counter(pid for pid, _ in low)
+            drawn = {(r.pid, r.camid) for r in rows if r.resolution < 1}
+            by_pid = Counter(pid for pid, _ in drawn)
             assert set(by_pid.values()) == {1}, split
             mixed |= {(split, r.resolution < 1) for r in rows}
             if split == "query":
-                in_query = low
+                in_query = drawn
         in_gallery = {(r.pid, r.camid) for r in found["gallery"] if r.resolution < 1 and r.pid}
         mixed.add(in_query == in_gallery)
     assert mixed >= {
@@ -254,9 +238,9 @@ def test_market_with_its_own_folders(market, tmp_path):
 
 
 def test_market_with_one_low_camera_in_all_folders(market, tmp_path):
-    recipe = recipe_of("mlr_market1501/vpfa") | {"same_camera_in_all_folders": True}
-    found = records("mlr_market1501", recipe, market, tmp_path)
-    low = [
+    change = {"same_camera_in_all_folders": True}
+    found = records("mlr_market1501/vpfa", market, tmp_path, **change)
+    cameras = [
         {(r.pid, r.camid) for r in rows if r.resolution < 1 and r.pid} for rows in found.values()
     ]
-    assert low[1] == low[2]
+    assert cameras[1] == cameras[2]

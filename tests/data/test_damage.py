@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import pytest
 from damages import benchmarks, cuhk03, own
 from damages.changes import Damage, changed, link_instead, renamed, without, written
-from damages.images import HARMLESS
 from market_folder import write_market_folder
 from PIL import Image
 from raw_folders import (
@@ -235,14 +234,6 @@ def test_damage_after_the_build_is_noticed(workplace):
         assert len(str(caught.value).splitlines()) == 1
         workplace.repair()
     assert workplace.build().protocol_hash == workplace.protocol_hash
-
-
-@pytest.mark.parametrize("source", ["folder", "natural_images"])
-def test_harmless_images(workplace):
-    for harmless in HARMLESS.values():
-        changed(workplace.download.image, harmless)(workplace.folder)
-        assert workplace.build().protocol_hash == workplace.protocol_hash
-        workplace.clean()
 
 
 @pytest.mark.parametrize("source", OF_FILES)

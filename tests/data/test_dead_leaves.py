@@ -36,11 +36,6 @@ def test_power_spectrum_falls_as_that_of_natural_images():
     assert -2.7 < radial_slope(images) < -1.8
 
 
-def test_radial_slope_of_white_noise_is_zero():
-    rng = np.random.default_rng(0)
-    assert abs(radial_slope([rng.normal(size=(64, 64, 3)) for _ in range(32)])) < 0.1
-
-
 def test_gradients_are_sparse():
     # Mostly flat with few strong edges: a kurtosis far above the Gaussian's 3.
     grey = np.stack([dead_leaves(2, index, (64, 64)).mean(axis=-1) for index in range(16)])

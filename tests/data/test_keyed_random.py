@@ -45,12 +45,6 @@ def test_independent_of_process_and_hash_seed(hash_seed: str):
     assert output.strip() == str(words(7, "name", 3))
 
 
-def test_order_of_calls_does_not_matter():
-    first = {name: words(1, name) for name in ("a", "b", "c")}
-    second = {name: words(1, name) for name in ("c", "a", "b")}
-    assert first == second
-
-
 @pytest.mark.parametrize(
     ("left", "right"),
     [

@@ -106,5 +106,5 @@ def test_a_function_of_the_seed():
 
 @pytest.mark.parametrize(("batch_size", "shots"), [(12, 5), (24, 4)])
 def test_too_few_identities_and_odd_batches(batch_size, shots):
-    with pytest.raises(UserError, match=r"data\.images_per_identity: found \d of 5 identities"):
+    with pytest.raises(UserError, match=r"^images_per_identity: found \d of 5 identities"):
         IdentityBatches(PIDS, batch_size, shots, 0)

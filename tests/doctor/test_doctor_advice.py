@@ -14,68 +14,50 @@ def link(path: Path, target: Path) -> Path:
     return path
 
 
-# Close misses: what is given, a part of the advice, and the flag that puts it right.
+# Close misses: the data set, what is given (made from links), and a part of the advice.
+MISSES = {
+    "inside": ("vr_market1501", "{market}/query", {}, "lies one level higher"),
+    "far inside": ("vr_msmt17", "{v1}/train/0001", {}, "lies 2 levels higher"),
+    "above": ("mlr_viper", "", {"sets/reid/here": "{viper}"}, "VIPeR lies deeper"),
+    "nearby": ("caviar", "empty", {"CAVIARa": "{caviar}"}, "holds no images; is it the right one"),
+    "misspelt": (
+        "vr_msmt17",
+        "msmt17-v2",
+        {"MSMT17_V2": "{v2}"},
+        "no msmt17-v2 in it; is MSMT17_V2 meant?",
+    ),
+    "both versions": (
+        "vr_msmt17",
+        "",
+        {"MSMT17_V1": "{v1}", "MSMT17_V2": "{v2}"},
+        "MSMT17 lies deeper",
+    ),
+    "other boxes": (
+        "mlr_cuhk03",
+        "",
+        {
+            name: f"{{extracted}}/{name}"
+            for name in ("images_labeled", "splits_classic_labeled.json")
+        },
+        "only the labeled images are there",
+    ),
+    "without trials": (
+        "mlr_cuhk03",
+        "",
+        {"images_detected": "{extracted}/images_detected"},
+        "extracted images without their trials",
+    ),
+}
 
 
-def inside(downloads, tmp_path):
-    return "vr_market1501", downloads.market / "query", "lies one level higher"
-
-
-def far_inside(downloads, tmp_path):
-    return "vr_msmt17", downloads.v1 / "train" / "0001", "lies 2 levels higher"
-
-
-def above(downloads, tmp_path):
-    link(tmp_path / "raw" / "sets" / "reid" / "here", downloads.viper)
-    return "mlr_viper", tmp_path / "raw", "VIPeR lies deeper"
-
-
-def nearby(downloads, tmp_path):
-    link(tmp_path / "sets" / "CAVIARa", downloads.caviar)
-    (tmp_path / "sets" / "empty").mkdir()
-    return "caviar", tmp_path / "sets" / "empty", "holds no images; is it the right one"
-
-
-def misspelt(downloads, tmp_path):
-    link(tmp_path / "MSMT17_V2", downloads.v2)
-    return "vr_msmt17", tmp_path / "msmt17-v2", "no msmt17-v2 in it; is MSMT17_V2 meant?"
-
-
-def both_versions(downloads, tmp_path):
-    link(tmp_path / "raw" / "MSMT17_V1", downloads.v1)
-    link(tmp_path / "raw" / "MSMT17_V2", downloads.v2)
-    return "vr_msmt17", tmp_path / "raw", "MSMT17 lies deeper"
-
-
-def other_boxes(downloads, tmp_path):
-    link(tmp_path / "raw" / "images_labeled", downloads.extracted / "images_labeled")
-    link(
-        tmp_path / "raw" / "splits_classic_labeled.json",
-        downloads.extracted / "splits_classic_labeled.json",
-    )
-    return "mlr_cuhk03", tmp_path / "raw", "only the labeled images are there"
-
-
-def without_trials(downloads, tmp_path):
-    link(tmp_path / "raw" / "images_detected", downloads.extracted / "images_detected")
-    return "mlr_cuhk03", tmp_path / "raw", "extracted images without their trials"
-
-
-@pytest.mark.parametrize(
-    "miss",
-    [
-        inside,
-        far_inside,
-        above,
-        nearby,
-        misspelt,
-        both_versions,
-        other_boxes,
-        without_trials,
-    ],
-)
+@pytest.mark.parametrize("miss", MISSES)
 def test_close_miss_and_what_helps(examine, downloads, tmp_path, miss):
-    dataset, raw, advice = miss(downloads, tmp_path)
+    dataset, given, links, advice = MISSES[miss]
+    for name, target in links.items():
+        link(tmp_path / "raw" / name, Path(target.format(**vars(downloads))))
+    raw = tmp_path / "raw" / given.format(**vars(downloads))
+    if miss == "nearby":
+        raw.mkdir()
     recipe = {name: 4 for name in base_config(dataset).data.recipe if name == "train_identities"}
     report, problem = examine(dataset, raw, **recipe)
     assert problem

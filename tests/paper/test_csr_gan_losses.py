@@ -1,44 +1,51 @@
-"""What CSR-GAN minimises: by hand, whose parameters each loss reaches, and its step on eight devices."""
-
-import functools
+"""CSR-GAN's losses: by hand, the parameters that each one reaches, and its step on eight devices."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_training import (
-    IDENTITIES,
-    IMAGE_SIZE,
-    STEPS_PER_EPOCH,
-    initial_state,
-    leaves,
-    one_device_step,
-    random_batch,
-    small_config,
-)
+from random_variables import random_variables
 
-from rireid_jax.models.csr_gan import CSRGAN
+from rireid_jax.config import base_config, validate
+from rireid_jax.errors import UserError
+from rireid_jax.models import interfaces
+from rireid_jax.models.interfaces import Context
 from rireid_jax.models.layers import BatchNorm, Dense
-from rireid_jax.models.network import Network
-from rireid_jax.models.pixels import normalise
-from rireid_jax.models.resnet import Head
+from rireid_jax.models.network import (
+    Auxiliary,
+    Network,
+    Outputs,
+    create_network,
+    variable_shapes,
+)
+from rireid_jax.models.resnet50 import Head
+from rireid_jax.paper.systems import csr_gan_losses as losses
+from rireid_jax.paper.systems.csr_gan_networks import CSRGAN, FACTORS, shrink
 from rireid_jax.parallel import AXIS, Parallel
-from rireid_jax.training import adversarial
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
+from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
+from rireid_jax.training.terms import Inputs
 
 MODULES = ("super_resolution", "discriminator", "extractor")
 TERMS = ("pixel_loss", "adversarial_loss", "content_loss", "unique_loss")
 WEIGHTS = (1, 1e-3, 0.01, 0.1)
+IMAGE_SIZE, IDENTITIES = (32, 16), 4
 
 
 @pytest.fixture(scope="module", autouse=True)
-def in_float64(float64):
-    """Of the whole module."""
+def quick_and_exact():
+    """Compilation takes longer than anything else here. Float64 holds for all threads."""
+    settings = ("jax_disable_most_optimizations", "jax_enable_x64")
+    for name in settings:
+        jax.config.update(name, True)
+    yield
+    for name in settings:
+        jax.config.update(name, False)
 
 
-class Extractor(nn.Module):
+class Extractor(interfaces.Extractor):
     """The least that has maps, running statistics and all outputs."""
 
     axis_name: str | None = None
@@ -64,47 +71,76 @@ class Adversaries(nn.Module):
         return jnp.stack([logit(i, image) for i, image in enumerate(levels)], -1)
 
 
-def small_network(axis_name=None, adversaries=True):
-    """CSR-GAN's generators, and of everything else the least, which compiles in a fraction of the time."""
-    discriminator = Adversaries(axis_name) if adversaries else None
-    return Network(CSRGAN(1, 0.0625, jnp.float64, axis_name), Extractor(axis_name), discriminator)
+def small_network(axis_name=None):
+    """CSR-GAN's generators, and the least of everything else, which compiles in a fraction of the time."""
+    adversaries = Auxiliary(
+        lambda name: Adversaries(axis_name, name=name),
+        lambda image: [shrink(image, factor // 2) for factor in FACTORS],
+    )
+    generators = CSRGAN(1, 0.0625, jnp.float64, axis_name)
+    return Network(generators, Extractor(axis_name), {"discriminator": adversaries})
 
 
-def config_of():
+def small_config():
     """A stage "joint" of CSR-GAN, narrow."""
-    config = small_config("float64")
-    config.model.generator_blocks = 1
-    config.model.generator_width = config.model.discriminator_width = 0.0625
-    settings = dict(super_resolution="csr_gan", extractor="resnet50", train=MODULES, mask="none")
-    config.stages.joint.update(**settings, super_resolution_rate=1.0, sr_weight=1.0)
-    config.optim.adversarial_rate = 0.01
+    config = base_config()
+    config.dtype = "float64"
+    config.data.image_size = IMAGE_SIZE
+    config.model.width = config.model.generator_width = 0.0625
+    config.model.stage_sizes = (1, 1, 1, 1)
+    config.model.generator_blocks, config.model.feature_dim = 1, 6
+    adam = {"name": "adam", "rate": 0.01, "weight_decay": 0.0}
+    config.stages.joint.update(
+        super_resolution="csr_gan",
+        extractor="resnet50",
+        train=MODULES,
+        losses={
+            "restoration": {"weight": 0.0},
+            "csr_gan": {"weight": 1.0, "discriminator_width": 0.0625},
+        },
+        schedule={"decay_epochs": (1,)},
+        optimizer={"super_resolution": adam, "discriminator": adam, "extractor": {"rate": 0.05}},
+    )
     return config
 
 
-def batch_of(seed):
+def batch_of(seed, size=16):
+    """A batch of noise. Targets fall on some eighths of it and not on others."""
     rng = np.random.default_rng(seed)
-    widths = rng.integers(1, IMAGE_SIZE[1] + 1, 16).astype(np.int32)
-    return random_batch(seed) | {"native_width": widths}
+    return {
+        "image": rng.integers(0, 256, (size, *IMAGE_SIZE, 3), np.uint8),
+        "target": rng.integers(0, 256, (size, *IMAGE_SIZE, 3), np.uint8),
+        "mask": np.full((size, *IMAGE_SIZE), 255, np.uint8),
+        "has_target": (np.arange(size) * 8 // size % 3 == seed % 3).astype(np.float32),
+        "resolution": rng.uniform(0.1, 1, size).astype(np.float32),
+        "label": rng.integers(0, IDENTITIES, size, np.int32),
+        "native_width": rng.integers(1, IMAGE_SIZE[1] + 1, size).astype(np.int32),
+    }
+
+
+def leaves(tree):
+    """The leaves of a tree by their paths."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
 
 
 def array(*values):
     return jnp.asarray(values, jnp.float64)
 
 
-# The terms
+# By hand
 
 
-def test_pixels_and_content_by_hand():
+def test_squared_errors_by_hand():
     generated = jnp.stack([jnp.full((1, 2, 3), 0.5), jnp.zeros((1, 2, 3)).at[0, 0, 0].set(3)])
     real = jnp.zeros((2, 1, 2, 3))
     # A half everywhere; and 3 in one of six values.
-    np.testing.assert_allclose(adversarial.pixel_loss(generated, real), [0.25, 9 / 6])
-    np.testing.assert_allclose(adversarial.content_loss(generated, real), [0.25, 9 / 6])
-
-
-def test_unique_by_hand():
+    np.testing.assert_allclose(losses.pixel_loss(generated, real), [0.25, 9 / 6])
+    np.testing.assert_allclose(losses.content_loss(generated, real), [0.25, 9 / 6])
     # Differences (1, 2) and (0, -4).
-    found = adversarial.unique_loss(array([1, 2], [3, 0]), array([0, 0], [3, 4]))
+    found = losses.unique_loss(array([1, 2], [3, 0]), array([0, 0], [3, 4]))
     np.testing.assert_allclose(found, [5 / 2, 16 / 2])
 
 
@@ -112,120 +148,142 @@ def test_adversaries_by_hand():
     # D = 1/2, 3/4 and 1/5 are the logits 0, ln 3 and -ln 4.
     logits = array([0.0, np.log(3), -np.log(4)])
     np.testing.assert_allclose(
-        adversarial.adversarial_loss(logits), -np.log(array([1 / 2, 3 / 4, 1 / 5])), rtol=1e-12
+        losses.adversarial_loss(logits), -np.log(array([1 / 2, 3 / 4, 1 / 5])), rtol=1e-12
     )
-    # Originals at 3/4, what is generated at 1/5: -ln 3/4 - ln 4/5.
-    found = adversarial.discriminator_loss(logits[:, 1], logits[:, 2])
+    # Originals at 3/4, generated images at 1/5: -ln 3/4 - ln 4/5.
+    found = losses.discriminator_loss(logits[:, 1], logits[:, 2])
     np.testing.assert_allclose(found, [-np.log(3 / 4) - np.log(4 / 5)], rtol=1e-12)
+    great = array(1e4, -1e4)  # stays finite
+    np.testing.assert_allclose(losses.adversarial_loss(great), [0, 1e4])
+    np.testing.assert_allclose(losses.discriminator_loss(great, great), [1e4, 1e4])
 
 
-def test_adversaries_of_great_logits_are_finite():
-    great = array(1e4, -1e4)
-    np.testing.assert_allclose(adversarial.adversarial_loss(great), [0, 1e4])
-    np.testing.assert_allclose(adversarial.discriminator_loss(great, great), [1e4, 1e4])
+# The terms
 
 
-# All together
+def term_of(name):
+    """A term's value as a function of (parameters, which examples have an original), and parameters."""
+    config, network = small_config(), small_network()
+    batch = jax.tree.map(jnp.asarray, batch_of(0))
+    options = config.stages.joint.losses[name]
+    term = losses.LOSSES[name].create(options, Context.of(config, "joint"))
+    variables = random_variables(variable_shapes(network, IMAGE_SIZE))
 
-
-def cascade_of(network):
-    """A state, and [generators', discriminators'] loss by example and the rest, of parameters and who is valid."""
-    config, batch = config_of(), random_batch(0)
-    config.stages.joint.train = MODULES if network.discriminator else MODULES[::2]
-    state = initial_state(config, "joint", network)
-    original = normalise(jnp.asarray(batch["target"])).astype(jnp.float64)
-
-    def losses(params, valid=batch["has_target"]):
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        generators, discriminators, changed, metrics = adversarial.cascade_loss(
-            config, network, variables, original, jnp.asarray(valid, jnp.float32), None
+    def value(params, valid):
+        inputs = Inputs(
+            batch | {"has_target": valid.astype(jnp.float32), "image": batch["target"]},
+            outputs=Outputs(jnp.zeros((16, *IMAGE_SIZE, 3))),
+            before_neck=None,
+            network=network,
+            variables={**variables, "params": params},
+            axis_name=None,
         )
-        return jnp.stack([generators, discriminators]), (changed, metrics)
+        return term(inputs)
 
-    return state, losses
-
-
-@pytest.fixture(scope="module")
-def cascade():
-    """Both losses, metrics, and the gradients of each loss by module."""
-    state, losses = cascade_of(small_network())
-
-    def means(params):
-        values, (_, metrics) = losses(params)
-        return values.mean(1), (values.mean(1), metrics)
-
-    jacobian, (values, metrics) = jax.jit(jax.jacrev(means, has_aux=True))(state.params)
-    gradients = [jax.tree.map(lambda leaf, i=i: leaf[i], jacobian) for i in (0, 1)]
-    return values, gradients, {name: float(value) for name, value in metrics.items()}
+    return value, variables["params"], batch["has_target"]
 
 
-def moved(tree):
-    return {name: bool((np.asarray(leaf) != 0).any()) for name, leaf in leaves(tree).items()}
+def test_each_loss_reaches_its_own_parameters_and_no_others():
+    value, params, valid = term_of("csr_gan")
 
+    def scalars(params):
+        found = value(params, valid)
+        metrics = [found.metrics[name] for name in (*TERMS, "discriminator_loss")]
+        return jnp.stack([found.each.mean(), *metrics]), found.batch_stats
 
-@pytest.mark.parametrize(("loss", "own"), [(0, "super_resolution"), (1, "discriminator")])
-def test_each_loss_reaches_its_own_parameters_and_no_others(cascade, loss, own):
-    _, gradients, _ = cascade
-    for module in MODULES:
-        reached = moved(gradients[loss][module])
-        assert set(reached.values()) == {module == own}, (module, reached)
+    (whole, *terms, discriminators), stats = jax.jit(scalars)(params)
+    assert set(stats) == set(MODULES[:2])
+    np.testing.assert_allclose(whole, np.dot(WEIGHTS, terms), rtol=1e-12)
+    assert min(*terms, discriminators) > 0
 
+    jacobian, _ = jax.jit(jax.jacrev(scalars, has_aux=True))(params)
+    rows = {
+        module: np.concatenate([leaf.reshape(6, -1) for leaf in jax.tree.leaves(tree)], 1)
+        for module, tree in jacobian.items()
+    }
+    generators = np.dot(WEIGHTS, rows["super_resolution"][1:5])
+    np.testing.assert_allclose(rows["super_resolution"][0], generators, rtol=1e-9, atol=1e-12)
+    assert not rows["super_resolution"][5].any()
+    np.testing.assert_allclose(rows["discriminator"][0], rows["discriminator"][5], rtol=1e-12)
+    assert not rows["discriminator"][1:5].any()
+    assert not rows["extractor"].any()
+    for module, row in (("super_resolution", 0), ("discriminator", 5)):
+        for path, leaf in leaves(jacobian[module]).items():
+            assert leaf[row].any(), path
 
-def test_the_generators_loss_is_the_weighted_sum_of_its_terms(cascade):
-    (generators, discriminators), _, metrics = cascade
-    expected = sum(w * metrics[term] for w, term in zip(WEIGHTS, TERMS, strict=True))
-    np.testing.assert_allclose(generators, expected, rtol=1e-12)
-    np.testing.assert_allclose(discriminators, metrics["discriminator_loss"], rtol=1e-12)
-    assert min(metrics.values()) > 0
-
-
-def test_every_term_moves_generators():
-    """Each alone: the gradient of one term is not that of another."""
-    state, losses = cascade_of(small_network())
-
-    def terms(generators):
-        _, (_, metrics) = losses({**state.params, "super_resolution": generators})
-        return jnp.stack([metrics[term] for term in TERMS])
-
-    jacobian = jax.jit(jax.jacrev(terms))(state.params["super_resolution"])
-    rows = np.concatenate([leaf.reshape(4, -1) for leaf in jax.tree.leaves(jacobian)], 1)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    assert np.isfinite(rows).all()
-    assert np.abs(rows @ rows.T - np.eye(4)).max() < 0.999
+    # Each term alone moves generators, and no two of them alike.
+    directions = rows["super_resolution"][1:5]
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    assert np.abs(directions @ directions.T - np.eye(4)).max() < 0.999
 
 
 def test_without_discriminators_it_is_the_error_of_pixels():
-    state, losses = cascade_of(small_network(adversaries=False))
-    values, (changed, metrics) = jax.jit(losses)(state.params)
-    assert set(metrics) == {"pixel_loss"}
-    assert set(changed) == {"super_resolution"}
-    np.testing.assert_allclose(values.mean(1), [metrics["pixel_loss"], 0], rtol=1e-12)
+    value, params, valid = term_of("csr_gan_pixels")
+    found = jax.jit(lambda params: vars(value(params, valid)))(params)
+    assert set(found["metrics"]) == {"pixel_loss"}
+    assert set(found["batch_stats"]) == {"super_resolution"}
+    np.testing.assert_allclose(found["each"].mean(), found["metrics"]["pixel_loss"], rtol=1e-12)
 
 
 def test_examples_without_an_original_do_not_count():
+    value, params, _ = term_of("csr_gan")
+
+    @jax.jit
+    def found(valid):
+        discriminators = jax.grad(lambda p: value(p, valid).each.sum())(params)["discriminator"]
+        return value(params, valid).each, discriminators
+
     valid = np.arange(16) % 4 == 1
-    state, losses = cascade_of(small_network())
-    compiled = jax.jit(lambda valid: losses(state.params, valid)[0])
-    cases = {"some": valid * 1.0, "all": np.ones(16), "none": np.zeros(16)}
-    found = {name: np.asarray(compiled(counted)) for name, counted in cases.items()}
-    np.testing.assert_array_equal(found["some"] > 0, np.stack([valid, valid]))
-    np.testing.assert_allclose(found["some"].mean(1), found["all"][:, valid].mean(1), rtol=1e-12)
-    assert not found["none"].any()
+    some, everything, nothing = (
+        found(jnp.asarray(v)) for v in (valid, np.ones(16, bool), np.zeros(16, bool))
+    )
+    np.testing.assert_array_equal(some[0] > 0, valid)
+    np.testing.assert_allclose(some[0].mean(), everything[0][valid].mean(), rtol=1e-12)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(nothing))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"super_resolution": "ffsr"}, r"super_resolution: found 'ffsr', expected 'csr_gan'"),
+        ({"extractor": "rife"}, "extractor: found 'rife', expected resnet50 or se_resnet50"),
+        ({"train": ("discriminator", "extractor")}, "train: found .*expected super_resolution and"),
+        ({"train": ("super_resolution", "extractor")}, "train: found .*expected super_resolution"),
+    ],
+)
+def test_what_the_adversaries_need(changes, expected):
+    config = small_config()
+    config.dtype, config.run = "float32", ("joint",)
+    config.stages.joint.update(changes)
+    with pytest.raises(UserError, match=rf"^config.stages.joint.{expected}"):
+        validate(config)
+
+
+def test_images_are_halved_three_times():
+    config = small_config()
+    config.dtype, config.run, config.data.image_size = "float32", ("joint",), (36, 16)
+    with pytest.raises(UserError, match=r"image_size: found \(36, 16\), expected two multiples of"):
+        validate(config)
 
 
 # The step
 
 
 def small_step(axis_name=None):
-    config = config_of()
-    optimizer, _ = create_optimizer(config, "joint", STEPS_PER_EPOCH)
+    config = small_config()
+    optimizer, _ = create_optimizer(config, "joint", 2)
     return make_train_step(config, "joint", small_network(axis_name), optimizer, axis_name)
+
+
+def initial_state(config, network):
+    optimizer, _ = create_optimizer(config, "joint", 2)
+    return create_state(random_variables(variable_shapes(network, IMAGE_SIZE)), optimizer, MODULES)
 
 
 @pytest.fixture(scope="module")
 def history():
     """States and metrics of three steps on one device, and the state before them."""
-    step, state = jax.jit(small_step()), initial_state(config_of(), "joint", small_network())
+    step, state = jax.jit(small_step()), initial_state(small_config(), small_network())
     history = [(leaves(state), {})]
     for seed in range(3):
         state, metrics = step(state, batch_of(seed))
@@ -238,14 +296,14 @@ def test_eight_devices_are_one(kind, history):
     parallel = Parallel(kind)
     assert parallel.num_devices == 8
     step = parallel.train_step(small_step(AXIS))
-    state = parallel.replicate(initial_state(config_of(), "joint", small_network()))
+    state = parallel.replicate(initial_state(small_config(), small_network()))
     for seed, (expected, metrics) in enumerate(history[1:]):
         state, found = step(state, parallel.split_for_training(batch_of(seed)))
         for wanted, got in ((expected, leaves(jax.tree.map(jnp.copy, state))), (metrics, found)):
             assert wanted.keys() == got.keys()
             for name in wanted:
                 np.testing.assert_allclose(
-                    got[name], wanted[name], rtol=1e-8, atol=1e-8, err_msg=f"{seed}: {name}"
+                    got[name], wanted[name], rtol=1e-8, atol=1e-7, err_msg=f"{seed}: {name}"
                 )
 
 
@@ -264,31 +322,35 @@ def test_adversaries_have_adam_and_the_extractor_its_own_optimizer(history):
     assert {"trace", "mu", "nu"} <= set().union(*moments)
 
 
-def test_a_step_of_the_real_networks_moves_everything():
-    config = config_of()
-    before = initial_state(config, "joint")
-    after, metrics = one_device_step(config, "joint")(before, batch_of(0))
-    for kind in ("params", "batch_stats"):
-        new = leaves(getattr(after, kind))
-        for name, old in leaves(getattr(before, kind)).items():
-            assert name.split("/")[0] in MODULES
-            assert (old != new[name]).any(), name
-            assert np.isfinite(new[name]).all(), name
-    generators = sum(w * metrics[term] for w, term in zip(WEIGHTS, TERMS, strict=True))
-    np.testing.assert_allclose(metrics["loss"], generators + metrics["identity_loss"], rtol=1e-9)
-    assert metrics["discriminator_loss"] > 0
+def test_the_step_is_the_sum_of_the_generators_loss_and_the_extractors(history):
+    for _, metrics in history[1:]:
+        generators = sum(w * metrics[term] for w, term in zip(WEIGHTS, TERMS, strict=True))
+        expected = generators + metrics["identity_loss"]
+        np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-9)
+
+
+def test_a_stage_has_the_real_networks():
+    """Traced alone: compiling them takes a minute."""
+    config = small_config()
+    network = create_network(config, "joint", IDENTITIES)
+    optimizer, _ = create_optimizer(config, "joint", 2)
+    step = make_train_step(config, "joint", network, optimizer)
+    before = jax.eval_shape(lambda: initial_state(config, network))
+    after, metrics = jax.eval_shape(step, before, batch_of(0))
+    assert before.params.keys() == before.batch_stats.keys() == set(MODULES)
+    assert jax.tree.map(jnp.shape, before.params) == jax.tree.map(jnp.shape, after.params)
+    assert {*TERMS, "discriminator_loss", "identity_loss"} <= set(metrics)
 
 
 def test_re_identification_does_not_move_generators():
-    config, network = config_of(), small_network(adversaries=False)
-    spec = config.stages.joint
-    spec.train = ("super_resolution", "extractor")
-    spec.weight_decay, spec.sr_weight = 0.0, 0.0
-    before = initial_state(config, "joint", network)
-    optimizer, _ = create_optimizer(config, "joint", STEPS_PER_EPOCH)
-    step = jax.jit(make_train_step(config, "joint", network, optimizer))
-    after, metrics = step(before, batch_of(0))
-    assert "pixel_loss" not in metrics
-    same = functools.partial(jax.tree.map, np.array_equal)
-    assert all(jax.tree.leaves(same(*(s.params["super_resolution"] for s in (before, after)))))
-    assert not any(jax.tree.leaves(same(*(s.params["extractor"] for s in (before, after)))))
+    network = small_network()
+    variables = random_variables(variable_shapes(network, IMAGE_SIZE))
+    image = jnp.ones((2, *IMAGE_SIZE, 3))
+
+    def objective(params):
+        outputs = network.apply({**variables, "params": params}, image)
+        return outputs.feature.sum() + outputs.restored.sum()
+
+    gradient = jax.jit(jax.grad(objective))(variables["params"])
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradient["super_resolution"]))
+    assert any(leaf.any() for leaf in jax.tree.leaves(gradient["extractor"]))

@@ -30,10 +30,10 @@ def few_pedestrians(folder: Path) -> ConfigDict:
 
 def test_every_trial_is_a_part():
     config = get_config("mlr_viper")
-    config.data.splits = (3, 5)
+    config.data.trials = (3, 5)
     parts = row_parts(config, "w", "ffsr", 7)
-    assert [part.folder for part in parts] == ["w/ffsr/seed7/split3", "w/ffsr/seed7/split5"]
-    assert [part.config.data.recipe.split for part in parts] == [3, 5]
+    assert [part.folder for part in parts] == ["w/ffsr/seed7/trial3", "w/ffsr/seed7/trial5"]
+    assert [part.config.data.recipe.trial for part in parts] == [3, 5]
     assert {part.config.seed for part in parts} == {7}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, final_stage, validate
+from rireid_jax.config import dataset_names, final_stage, validate
 from rireid_jax.errors import UserError
 from rireid_jax.paper.published import RESULTS
 from rireid_jax.paper.rows import CLASSICAL, ROWS, seeds_of
@@ -30,7 +30,11 @@ def learned_epochs(config: ConfigDict, module: str) -> dict[str, int]:
     return epochs
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+def extractor_rate(config: ConfigDict, stage: str) -> float:
+    return config.stages[stage].optimizer.extractor.rate
+
+
+@pytest.mark.parametrize("dataset", dataset_names())
 def test_every_row_is_valid_on_every_data_set(dataset):
     for row in NETWORKS:
         config = get_config(f"{row},{dataset}")
@@ -54,14 +58,14 @@ def test_all_rows_have_one_budget(dataset):
         assert len(start) == (dataset == "pedestrians")
         budget = config.stages.rife.epochs + config.stages.joint.epochs
         assert sum(epochs.values()) - sum(epochs[stage] for stage in start) == budget, row
-        rates = {config.stages[stage].learning_rate for stage in set(epochs) - start}
-        assert rates <= {config.stages.rife.learning_rate, config.stages.joint.learning_rate}
+        rates = {extractor_rate(config, stage) for stage in set(epochs) - start}
+        assert rates <= {extractor_rate(config, stage) for stage in ("rife", "joint")}
 
 
 def test_all_extractors_start_alike():
     config = get_config()
-    assert config.stages.densenet121_start.epochs == config.stages.backbone.epochs
-    assert config.stages.densenet121_start.learning_rate == config.stages.backbone.learning_rate
+    own, backbone = config.stages.densenet121_start.to_dict(), config.stages.backbone.to_dict()
+    assert own | {"extractor": "resnet50"} == backbone
     for row in NETWORKS:
         start = next(iter(learned_epochs(get_config(row), "extractor")), "")
         while config.stages[start].init.extractor:
@@ -74,12 +78,17 @@ def test_restorers_have_one_budget_and_differ_in_network_and_mask_alone():
     for pretrained in ("srcnn_pretrain", "vdsr_pretrain", "sing_pretrain"):
         own = stages[pretrained].to_dict() | {"super_resolution": "ffsr"}
         assert own == stages.ffsr_pretrain.to_dict()
+    ffsr = stages.ffsr.to_dict()
+    masks = {}
     for name in ("srcnn", "vdsr", "ae", "ffsr_segmentation", "sing_restorer"):
-        own, ffsr = stages[name].to_dict(), stages.ffsr.to_dict()
-        changed = {key for key, value in own.items() if value != ffsr[key]}
-        assert changed <= {"super_resolution", "mask", "init"}
-    masks = {name: stages[name].mask for name in ("srcnn", "vdsr", "ae", "ffsr")}
-    assert masks == {"srcnn": "none", "vdsr": "none", "ae": "none", "ffsr": "gaussian"}
+        own = stages[name].to_dict()
+        masks[name] = own["losses"]["restoration"]["mask"]["name"]
+        own["losses"]["restoration"]["mask"] = ffsr["losses"]["restoration"]["mask"]
+        same = ("super_resolution", "init")
+        assert own | {key: ffsr[key] for key in same} == ffsr
+    assert masks.pop("ffsr_segmentation") == "segmentation"
+    assert set(masks.values()) == {"none"}
+    assert ffsr["losses"]["restoration"]["mask"]["name"] == "gaussian"
 
 
 def test_with_and_without_joint_learning():
@@ -89,13 +98,16 @@ def test_with_and_without_joint_learning():
     assert apart.init == joint.init
     assert apart.train == stages.ffsr_extractor.train == ("extractor",)
     assert joint.train == ("super_resolution", "extractor")
-    assert joint.sr_weight > 0
-    assert apart.sr_weight == 0
-    assert stages.ffsr_segmentation_joint.mask == stages.ffsr_segmentation.mask == "segmentation"
-    assert (stages.sing.super_resolution, stages.sing.mask) == ("srcnn_luminance", "none")
-    assert stages.sing.train == joint.train
-    assert stages.sing.sr_weight > 0
-    assert [name for name, spec in stages.items() if spec.sr_of_low] == ["sing"]
+    assert joint.losses.restoration.weight > 0
+    assert apart.losses.restoration.weight == 0
+    assert stages.ffsr_segmentation_joint.losses.restoration.mask.name == "segmentation"
+    sing = stages.sing
+    assert sing.super_resolution == "srcnn_luminance"
+    assert sing.losses.restoration.mask.name == "none"
+    assert sing.train == joint.train
+    assert sing.losses.restoration.weight > 0
+    low_only = [name for name, spec in stages.items() if spec.losses.restoration.low_only]
+    assert low_only == ["sing"]
 
 
 def test_csr_gan_learns_alone_and_then_against_discriminators():
@@ -106,13 +118,16 @@ def test_csr_gan_learns_alone_and_then_against_discriminators():
         assert stages.csr_gan_pretrain.train == ("super_resolution",)
         assert stages.csr_gan_extractor.train == ("extractor",)
         assert set(stages.csr_gan.train) == {"super_resolution", "discriminator", "extractor"}
-        assert stages.csr_gan_pretrain.learning_rate == config.optim.adversarial_rate
-        assert stages.csr_gan_pretrain.sr_weight == stages.csr_gan.sr_weight == 1
+        alone, against = stages.csr_gan_pretrain, stages.csr_gan
+        assert alone.losses.csr_gan_pixels.weight == against.losses.csr_gan.weight == 1
+        assert alone.losses.restoration.weight == against.losses.restoration.weight == 0
+        adam = alone.optimizer.super_resolution
+        assert adam.name == "adam"
+        assert against.optimizer.super_resolution == against.optimizer.discriminator == adam
     # Of the authors' code.
-    model = config.model
-    sizes = model.generator_blocks, model.generator_width, model.discriminator_width
-    assert sizes == (16, 1, 1)
-    assert (config.optim.adversarial_rate, config.loss.adversarial_weight) == (1e-4, 1e-3)
+    width = against.losses.csr_gan.discriminator_width
+    assert (config.model.generator_blocks, config.model.generator_width, width) == (16, 1, 1)
+    assert (adam.rate, against.losses.csr_gan.adversarial) == (1e-4, 1e-3)
 
 
 def test_table_2_is_on_bilinear_images():

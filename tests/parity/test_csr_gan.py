@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch_reference import csr_gan as theirs
 
-from rireid_jax.models import csr_gan as ours
 from rireid_jax.models.network import Network
-from rireid_jax.training import adversarial
+from rireid_jax.paper.systems import csr_gan_losses as losses
+from rireid_jax.paper.systems import csr_gan_networks as ours
 from rireid_jax.weights import from_state_dict
 
 from .pairs import from_torch, numpy_state, randomise_norms, relative_error, to_torch
@@ -56,20 +56,19 @@ def gradients(reference):
     return tree_of({n: p.grad.numpy() for n, p in reference.named_parameters()})["params"]
 
 
-@pytest.mark.parametrize(("blocks", "width"), [(BLOCKS, WIDTH), (16, 1.0)])
-def test_generator(blocks, width):
+def test_generator():
     torch.manual_seed(0)
-    reference = theirs.Generator(blocks, width).double()
+    reference = theirs.Generator(BLOCKS, WIDTH).double()
     randomise_norms(reference)
     variables = tree_of(numpy_state(reference))
-    module = ours.Generator(blocks, width, jnp.float64)
+    module = ours.Generator(BLOCKS, WIDTH, jnp.float64)
     x, real = images(6, 4), images(12, 8, seed=1)
 
     def objective(params):
         own = {**variables, "params": params}
         generated, updates = module.apply(own, x, True, mutable=["batch_stats"])
         evaluated = module.apply(own, x, False)
-        loss = adversarial.pixel_loss(generated, jnp.asarray(real)).mean()
+        loss = losses.pixel_loss(generated, jnp.asarray(real)).mean()
         return loss, (generated, evaluated, updates["batch_stats"])
 
     grads, found = jit(jax.grad(objective, has_aux=True))(variables["params"])
@@ -100,9 +99,12 @@ def test_cascade_takes_as_many_generators_as_an_image_needs():
     assert relative_error(restored, expected) < 1e-7
     np.testing.assert_allclose(restored[-2:], x[-2:], atol=1e-12)
     assert np.abs(restored[:-2] - x[:-2]).max() > 0.1
+    # An image of unknown width passes all generators.
+    unknown = jit(lambda v, x: network.apply(v, x).restored)(variables, jnp.asarray(x))
+    np.testing.assert_allclose(unknown[0], restored[0], atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [(24, 8), (64, 32), (96, 40)])
+@pytest.mark.parametrize("size", [(24, 8), (96, 40)])
 def test_discriminator(size):
     """24x8 comes to a side of three and of one pixel, where TensorFlow pads one side more than the other."""
     torch.manual_seed(0)
@@ -118,7 +120,7 @@ def test_discriminator(size):
     def objective(params, fake):
         of_real, updates = logits({**variables, "params": params}, real)
         of_fake, updates = logits({"params": params, **updates}, fake)
-        loss = adversarial.discriminator_loss(of_real, of_fake).mean()
+        loss = losses.discriminator_loss(of_real, of_fake).mean()
         return loss, (of_real, of_fake, updates["batch_stats"], loss)
 
     grads, found = jit(jax.grad(objective, has_aux=True))(variables["params"], fake)
@@ -133,7 +135,7 @@ def test_discriminator(size):
 
     # What a generator gets through it.
     def fooling(fake):
-        return adversarial.adversarial_loss(logits(variables, fake)[0]).mean()
+        return losses.adversarial_loss(logits(variables, fake)[0]).mean()
 
     theirs_in = to_torch(fake).requires_grad_()
     theirs.generator_loss(theirs_in, theirs_in.detach(), reference(theirs_in), 1.0).backward()

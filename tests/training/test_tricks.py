@@ -10,14 +10,19 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from tiny_training import IDENTITIES, IMAGE_SIZE, leaves, random_batch, small_config
 
+from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.build import Built
 from rireid_jax.data.build.dataset import RecordSource
+from rireid_jax.models.interfaces import Extractor as Interface
+from rireid_jax.models.interfaces import SuperResolution
 from rireid_jax.models.layers import BatchNorm
-from rireid_jax.models.network import Network, create_network
+from rireid_jax.models.network import Network
 from rireid_jax.models.pixels import normalise
-from rireid_jax.models.resnet import Head
+from rireid_jax.models.resnet50 import Head
 from rireid_jax.parallel import Parallel
-from rireid_jax.training import loop, losses
+from rireid_jax.training import loop
+from rireid_jax.training.losses.identity import identity_loss
+from rireid_jax.training.losses.triplet import triplet_loss
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 
@@ -30,7 +35,7 @@ def in_float64(float64):
     """Of the whole module."""
 
 
-class Restorer(nn.Module):
+class Restorer(SuperResolution):
     """The least that restores: a shade of its own for every pixel."""
 
     @nn.compact
@@ -38,7 +43,7 @@ class Restorer(nn.Module):
         return image + self.param("by", nn.initializers.normal(), (*IMAGE_SIZE, 1), jnp.float64)
 
 
-class Extractor(nn.Module):
+class Extractor(Interface):
     """The least that tells images apart: their 4x4 corners of the map, and the head."""
 
     neck: str
@@ -55,9 +60,9 @@ class Extractor(nn.Module):
 
 def tricks(neck="batch_norm"):
     config = small_config("float64")
-    config.loss.label_smoothing, config.loss.triplet_weight = 0.1, 0.5
     spec = config.stages.joint
-    spec.train, config.model.neck = MODULES, neck
+    spec.train, spec.neck = MODULES, neck
+    spec.losses.identity.smoothing, spec.losses.triplet.weight = 0.1, 0.5
     return config
 
 
@@ -70,9 +75,11 @@ def batch_of(seed):
 
 
 def state_and_step(config, axis_name=None):
-    network = Network(Restorer(), Extractor(config.model.neck, axis_name))
+    network = Network(Restorer(), Extractor(config.stages.joint.neck, axis_name))
     image = jnp.zeros((1, *IMAGE_SIZE, 3))
-    variables = Network(Restorer(), Extractor(config.model.neck)).init(jax.random.key(0), image)
+    variables = Network(Restorer(), Extractor(config.stages.joint.neck)).init(
+        jax.random.key(0), image
+    )
     head = variables["params"]["extractor"]["head"]["classifier"]
     head["kernel"] = 0.3 * jax.random.normal(jax.random.key(1), head["kernel"].shape)
     optimizer = optax.sgd(0.1, momentum=0.9)
@@ -87,26 +94,24 @@ def run(state, step, batches):
 
 
 @pytest.fixture(scope="module")
-def one_device():
-    config = tricks()
-    state, step = state_and_step(config)
-    return config, run(state, jax.jit(step), map(batch_of, range(STEPS)))
+def compiled():
+    """The state before the first step on one device, and the step."""
+    state, step = state_and_step(tricks())
+    return state, jax.jit(step)
 
 
-@pytest.mark.parametrize("devices", [2, 8])
 @pytest.mark.parametrize("kind", ["pmap", "shard_map"])
-def test_every_number_of_devices_gives_the_same(one_device, devices, kind):
-    config, expected = one_device
-    state, step = state_and_step(config, "batch")
-    chosen, batches = jax.devices()[:devices], map(batch_of, range(STEPS))
+def test_eight_devices_give_the_same_as_one(compiled, kind):
+    expected = run(*compiled, map(batch_of, range(STEPS)))
+    state, step = state_and_step(tricks(), "batch")
+    batches = map(batch_of, range(STEPS))
     if kind == "pmap":
-        mapped = jax.pmap(step, "batch", in_axes=(None, 0), out_axes=(None, None), devices=chosen)
+        mapped = jax.pmap(step, "batch", in_axes=(None, 0), out_axes=(None, None))
         batches = (
-            {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
-            for batch in batches
+            {name: x.reshape(8, -1, *x.shape[1:]) for name, x in batch.items()} for batch in batches
         )
     else:
-        mesh = Mesh(np.array(chosen), ("batch",))
+        mesh = Mesh(np.array(jax.devices()), ("batch",))
         specs = dict(in_specs=(P(), P("batch")), out_specs=(P(), P()))
         mapped = jax.jit(jax.shard_map(step, mesh=mesh, **specs))
     found = run(state, mapped, batches)
@@ -118,11 +123,10 @@ def test_every_number_of_devices_gives_the_same(one_device, devices, kind):
 
 
 @pytest.fixture(scope="module")
-def first_step():
+def first_step(compiled):
     """(its batch, and what the network makes of it: feature, logits, updates; the step's metrics)."""
-    config, batch = tricks(), batch_of(0)
-    state, step = state_and_step(config)
-    _, metrics = jax.jit(step)(state, batch)
+    batch, (state, step) = batch_of(0), compiled
+    _, metrics = step(state, batch)
     pixels = np.zeros((16, *IMAGE_SIZE), bool)
     for inside, (top, left, tall, wide) in zip(pixels, batch["erased"], strict=True):
         inside[top : top + tall, left : left + wide] = True
@@ -149,7 +153,7 @@ def test_without_bnneck_triplets_are_of_the_feature():
     outputs, _ = network.apply(
         variables, normalise(jnp.asarray(batch["image"])), MODULES, mutable=["batch_stats"]
     )
-    expected = losses.triplet_loss(outputs.feature, jnp.asarray(batch["label"]), 0.3, None)
+    expected = triplet_loss(outputs.feature, jnp.asarray(batch["label"]), 0.3, None)
     _, metrics = jax.jit(step)(state, batch)
     np.testing.assert_allclose(metrics["triplet_loss"], expected.mean(), rtol=1e-6)
 
@@ -157,13 +161,13 @@ def test_without_bnneck_triplets_are_of_the_feature():
 def test_losses_of_a_step(first_step):
     batch, feature, logits, updates, metrics = first_step
     label = jnp.asarray(batch["label"])
-    identity = losses.identity_loss(logits, label, 0.1).mean()
+    identity = identity_loss(logits, label, 0.1).mean()
     before = updates["intermediates"]["head"]["before_neck"][0]
-    triplet = losses.triplet_loss(before, label, 0.3, None).mean()
-    assert float(losses.triplet_loss(feature, label, 0.3, None).mean()) != float(triplet)
+    triplet = triplet_loss(before, label, 0.3, None).mean()
+    assert float(triplet_loss(feature, label, 0.3, None).mean()) != float(triplet)
     np.testing.assert_allclose(metrics["identity_loss"], identity, rtol=1e-6)
     np.testing.assert_allclose(metrics["triplet_loss"], triplet, rtol=1e-6)
-    weight = tricks().stages.joint.sr_weight
+    weight = tricks().stages.joint.losses.restoration.weight
     total = weight * metrics["ffsr_loss"] + metrics["identity_loss"] + 0.5 * metrics["triplet_loss"]
     np.testing.assert_allclose(metrics["loss"], total, rtol=1e-12)
 
@@ -175,18 +179,17 @@ def test_the_neck_normalises_what_the_triplets_are_of(first_step):
     np.testing.assert_allclose(feature, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_restoration_is_of_the_whole_image():
-    config, batch = tricks(), batch_of(0)
-    state, step = state_and_step(config)
-    erased = jax.jit(step)(state, batch)[1]
-    whole = jax.jit(step)(state, {k: v for k, v in batch.items() if k != "erased"})[1]
+def test_restoration_is_of_the_whole_image(compiled, first_step):
+    state, step = compiled
+    batch, *_, erased = first_step
+    whole = step(state, batch | {"erased": np.zeros_like(batch["erased"])})[1]
     assert erased["ffsr_loss"] == whole["ffsr_loss"]
     assert erased["identity_loss"] != whole["identity_loss"]
 
 
 def test_nothing_is_learned_through_what_is_erased():
     config = tricks()
-    config.stages.joint.sr_weight = 0.0
+    config.stages.joint.losses.restoration.weight = 0.0
     state, step = state_and_step(config)
     batch = batch_of(0) | {"erased": np.tile(np.int32([4, 2, 9, 7]), (16, 1))}
     after, _ = jax.jit(step)(state, batch)
@@ -198,37 +201,23 @@ def test_nothing_is_learned_through_what_is_erased():
     np.testing.assert_array_equal(moved, ~inside)
 
 
-@pytest.mark.parametrize("extractor", ["resnet50", "se_resnet50", "rife"])
-def test_the_neck_of_the_config(extractor):
-    config = small_config()
-    config.stages.baseline.extractor = extractor
-    assert create_network(config, "baseline", IDENTITIES).extractor.neck == "fc"
-    config.model.neck = "batch_norm"
-    assert create_network(config, "baseline", IDENTITIES).extractor.neck == "batch_norm"
-
-
 @pytest.mark.parametrize(
-    ("stage", "expected"),
-    [
-        ("ffsr_pretrain", {"erase": 0.0, "images_per_identity": 0, "kernel": "bicubic"}),
-        ("ffsr", {"erase": 0.0, "images_per_identity": 0, "kernel": "lanczos"}),
-        ("strong_joint", {"erase": 0.5, "images_per_identity": 4, "kernel": "lanczos"}),
-    ],
+    ("stage", "kernel", "targets"),
+    [("ffsr_pretrain", "bicubic", True), ("joint", "lanczos", True), ("rife", "lanczos", False)],
 )
-def test_batches_of_a_stage(stage, expected, monkeypatch):
-    """Only what learns identities has them balanced and images erased."""
+def test_batches_of_a_stage(stage, kernel, targets, monkeypatch):
+    """What the stage says, and the kernel that its data set was made with."""
     config = small_config()
-    config.data.erase, config.data.degrade_targets, config.data.images_per_identity = 0.5, 0.25, 4
     config.data.recipe.kernel = "lanczos"
+    spec = config.stages[stage]
+    spec.images_per_identity, spec.resolution_width = 4, 32
+    spec.augmentation.update(erase=0.5, degrade_targets=0.25)
     asked = {}
     monkeypatch.setattr(loop, "train_batches", lambda source, **options: asked.update(options))
     data = Built("pedestrians", "0", (1, 2), 16, {"train": RecordSource([])}, "")
     loop._batches(config, stage, data, 0, Parallel("pmap"))
     augmentation = asked["augmentation"]
-    found = {
-        "erase": augmentation.erase,
-        "images_per_identity": asked["images_per_identity"],
-        "kernel": augmentation.kernel,
-    }
-    assert found == expected
-    assert augmentation.degrade_targets == 0.25
+    assert augmentation == Augmentation(kernel=kernel, **spec.augmentation)
+    assert (augmentation.erase, augmentation.degrade_targets) == (0.5, 0.25)
+    assert (asked["images_per_identity"], asked["resolution_scale"]) == (4, 0.5)
+    assert asked["targets"] == targets  # only what restores has them decoded

@@ -218,7 +218,7 @@ high original, so FFSR learns from the high ones, which are degraded on the fly.
 
     @functools.cached_property
     def _widths(self) -> tuple[list[int], list[int]]:
-        """Of the images by either camera, in pixels."""
+        """Widths in pixels of the images by either camera."""
         both = self.identities()
         images = [image for image in self.images if image.pid in both]
         found: tuple[list[int], list[int]] = ([], [])

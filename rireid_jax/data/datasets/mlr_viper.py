@@ -78,7 +78,7 @@ VIPeR/
             pid = parse_name(path)
             if pid in files:
                 raise UserError(
-                    f"{path}: found a second image of identity {pid:03d} beside "
+                    f"{path}: found a second image of identity {pid:03d} next to "
                     f"{files[pid].name}, expected one in each camera"
                 )
             files[pid] = path

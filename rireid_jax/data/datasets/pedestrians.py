@@ -46,7 +46,7 @@ class Pedestrians(Dataset):
 ## Pedestrians (`pedestrians`)
 
 Drawn by this project, the default of every config, and no benchmark: it shows that the whole system works on a
-machine without data, and [embedded.md](embedded.md) says what it shows besides. No download, no terms, nothing
+machine without data, and [embedded.md](embedded.md) says what else it shows. No download, no terms, nothing
 published.
 
 <!-- recipe -->

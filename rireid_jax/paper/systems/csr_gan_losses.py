@@ -127,11 +127,12 @@ class Adversaries(_Cascade):
 
     def __call__(self, inputs: Inputs) -> Value:
         generated, real, stats = _levels(inputs)
+        pixels = _count(inputs, _sum(map(pixel_loss, generated, real)))
         variables, network = inputs.variables, inputs.network
-        discriminator = network.auxiliary[_DISCRIMINATOR].make(_DISCRIMINATOR)
         fixed = jax.lax.stop_gradient(variables)
 
         # Originals and generated images are two batches, each with its own statistics.
+        discriminator = network.auxiliary[_DISCRIMINATOR].make(_DISCRIMINATOR)
         of_real, seen = _apply(discriminator, variables, _DISCRIMINATOR, real)
         of_generated, seen = _apply(
             discriminator,
@@ -139,19 +140,18 @@ class Adversaries(_Cascade):
             _DISCRIMINATOR,
             jax.lax.stop_gradient(generated),
         )
+        discriminators = _count(inputs, discriminator_loss(of_real, of_generated).sum(-1))
         fooling, _ = _apply(discriminator, fixed, _DISCRIMINATOR, generated)
+        adversarial = _count(inputs, adversarial_loss(fooling).sum(-1))
+
         size = real[-1].shape
         maps, feature = _describe(network.extractor, fixed, generated, size)
         real_maps, real_feature = _describe(network.extractor, fixed, real, size)
-
-        pixels = _count(inputs, _sum(map(pixel_loss, generated, real)))
-        adversarial = _count(inputs, adversarial_loss(fooling).sum(-1))
         content = _count(inputs, _sum(map(content_loss, maps, real_maps)))
         unique = _count(inputs, unique_loss(feature, real_feature))
         generators = (
             pixels + self.adversarial * adversarial + self.content * content + self.unique * unique
         )
-        discriminators = _count(inputs, discriminator_loss(of_real, of_generated).sum(-1))
         # The discriminators' loss has a gradient here, but no part in the value: a sum of two losses of which one
         # rises as the other falls would say nothing.
         each = generators + (discriminators - jax.lax.stop_gradient(discriminators))

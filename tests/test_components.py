@@ -1,0 +1,99 @@
+"""One file outside the package adds components of every kind, and nothing else is edited."""
+
+import json
+import sys
+from importlib.util import find_spec
+
+import jax
+import numpy as np
+import pytest
+
+from rireid_jax import Extractor, components
+from rireid_jax.config import base_config
+from rireid_jax.config.imports import import_modules
+from rireid_jax.errors import UserError
+from rireid_jax.models.network import create_network
+from rireid_jax.runs.run import run
+from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.weights import from_state_dict, read_state_dict
+
+REGISTRIES = [
+    value for value in vars(components).values() if isinstance(value, components.Registry)
+]
+EPOCHS = 3
+
+
+@pytest.fixture
+def own_components(monkeypatch):
+    """Registers what `own_components.py` brings, for one test: others expect the project's alone."""
+    assert len(REGISTRIES) == 8
+    for registry in REGISTRIES:
+        assert len(registry)  # has imported its own package
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    import_modules(("own_components",))
+    yield
+    del sys.modules["own_components"]
+
+
+def own_config(folder):
+    config = base_config("flags")
+    config.imports = ("own_components",)
+    config.data.dir = str(folder / "data")
+    config.model.update(sharpener_kernel=5, feature_dim=6)
+    config.run, config.baseline = ("joint",), ""
+    config.batch_size, config.log_every, config.eval.batch_size = 16, 1, 8
+    stage = config.stages.joint
+    stage.update(super_resolution="sharpener", extractor="tiles", epochs=EPOCHS)
+    for module in stage.init:
+        stage.init[module] = ""
+    stage.losses.length.update(weight=0.5, wanted=2.0)
+    stage.schedule.name = "halving"
+    stage.optimizer.extractor.rate = 0.02
+    return config
+
+
+def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_path):
+    config, workdir = own_config(tmp_path), tmp_path / "run"
+    run(config, str(workdir), "train")
+
+    # Sixteen images make one step an epoch: the own loss, schedule and data set are in them.
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.02, 0.01, 0.005])
+    for row in rows:
+        weighed = 10 * row["ffsr_loss"] + row["identity_loss"] + 0.5 * row["length_loss"]
+        assert row["loss"] == pytest.approx(weighed, rel=1e-5)
+    results = json.loads((workdir / "results.json").read_text())
+    assert (results["dataset"], results["num_query"], results["num_gallery"]) == ("flags", 8, 8)
+    assert 0 <= results["rank1"] <= 1
+    assert results["restoration"]["psnr"] != results["restoration"]["psnr_bilinear"]
+
+    # A work directory imports what its config names.
+    del sys.modules["own_components"]
+    extractor = Extractor.from_workdir(workdir)
+    assert "own_components" in sys.modules
+    images = [np.random.default_rng(0).integers(0, 256, (20, 9, 3), np.uint8)]
+    assert extractor.extract(images).shape == (1, 6)
+
+    path = tmp_path / f"own.{'pth' if find_spec('torch') else 'safetensors'}"
+    extractor.to_torch(path)
+    state = read_state_dict(path)
+    assert {name.partition(".")[0] for name in state} == {
+        *("sharpener", "tiles", "feature", "classifier")
+    }
+    assert state["sharpener.conv.weight"].shape == (3, 3, 5, 5)  # [out, in, height, width]
+    variables, report = from_state_dict(state, create_network(config, "joint", num_classes=8))
+    assert report.unexpected == ()
+    with Checkpoints(str(workdir), "joint") as checkpoints:
+        _, trained = checkpoints.load_latest()
+    jax.tree.map(np.testing.assert_array_equal, variables["params"], trained["params"])
+
+
+def test_what_a_registry_refuses(own_components):
+    with pytest.raises(UserError, match=r"extractor: found 'tile', expected one of .*tiles"):
+        components.EXTRACTORS["tile"]
+    with pytest.raises(ValueError, match="extractor 'tiles' is registered by own_components"):
+        components.EXTRACTORS.register("tiles")(dict)
+    with pytest.raises(
+        UserError, match=r"config\.imports: found no module 'own_component', expected"
+    ):
+        import_modules(("own_component",))
