@@ -1,4 +1,4 @@
-"""How long training stands still for a checkpoint, beside torch.save of the same arrays.
+"""How long training stands still for a checkpoint, compared with torch.save of the same arrays.
 
 python benchmarks/checkpoints.py
 """

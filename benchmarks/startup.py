@@ -1,6 +1,6 @@
 """From the start of the process to the first finished step, and to an Extractor's first features.
 
-Cold with an empty compilation cache and warm with that which the cold start left, beside PyTorch (eager).
+Cold with an empty compilation cache and warm with the one that the cold start left, compared with PyTorch (eager).
 
 PYTHONPATH=tests python benchmarks/startup.py
 """

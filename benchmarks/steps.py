@@ -1,4 +1,4 @@
-"""Train step and inference beside PyTorch's, from the same weights on the same batch: `make bench`.
+"""Train step and inference compared with PyTorch's, from the same weights on the same batch: `make bench`.
 
 On CPU: FFSR, RIFE and both together, at the paper's size and at that of the embedded setting, in float32. On a GPU:
 both together at the paper's size, in bfloat16, with batches of 32, 64 and 256; neither TFDS nor Grain is needed.
