@@ -81,8 +81,7 @@ def extract(folder: Path) -> None:
     from rireid_jax import Extractor
     from rireid_jax.cli.compilation import keep_compiled_programs
     from rireid_jax.config import base_config
-    from rireid_jax.models.network import create_network
-    from rireid_jax.weights import zero_variables
+    from rireid_jax.models.network import create_network, zero_variables
 
     tell("imports")
     keep_compiled_programs()

@@ -148,7 +148,7 @@ class Registry(Mapping[str, T]):
 
     def __iter__(self) -> Iterator[str]:
         self._load()
-        return iter(self._components)
+        return iter(sorted(self._components))
 
     def __len__(self) -> int:
         self._load()

@@ -145,18 +145,9 @@ def all_stages(small: bool, degrade: float) -> ConfigDict:
     backbone = "backbone" if small else ""
     rate = 0.05 if small else 0.01
     joint_rate = rate if small else rate / 10
-    # From scratch, and in a minute, Adam restores a decibel better than SGD does.
-    sr = {
-        "name": "adam" if small else "sgd",
-        "rate": 0.003 if small else 0.01,
-        "weight_decay": 0.0,
-    }
     person = {"degrade": degrade}
     extracting: dict[str, Any] = dict(
         train=("extractor",), losses=identity_losses(), augmentation=person
-    )
-    restoring: dict[str, Any] = dict(
-        super_resolution="ffsr", train=("super_resolution",), optimizer={"super_resolution": sr}
     )
     # At the two-core setting's high learning rate, identity alone would undo what FFSR has learned.
     both: dict[str, Any] = dict(
@@ -166,25 +157,9 @@ def all_stages(small: bool, degrade: float) -> ConfigDict:
         losses=identity_losses() | restoration_loss(10.0 if small else 1.0),
         augmentation=person,
     )
-    stages = ConfigDict()
+    stages = ConfigDict(_restoring(small, person))
     stages.backbone = stage_config(
         extractor="resnet50", epochs=10, optimizer=sgd_at(0.08), **extracting
-    )
-    stages.ffsr_pretrain = stage_config(
-        dataset="natural_images",
-        losses=restoration_loss(1.0, mask="none"),
-        epochs=8 if small else 60,
-        schedule={"decay_epochs": (4,) if small else (30,)},
-        augmentation={"degrade": 1.0, "min_ratio": 0.125},
-        **restoring,
-    )
-    stages.ffsr = stage_config(
-        init={"super_resolution": "ffsr_pretrain"},
-        losses=restoration_loss(1.0),
-        epochs=8 if small else 60,
-        schedule={"decay_epochs": (5,) if small else (30,)},
-        augmentation=person,
-        **restoring,
     )
     stages.rife = stage_config(
         extractor="rife",
@@ -202,16 +177,7 @@ def all_stages(small: bool, degrade: float) -> ConfigDict:
         **both,
     )
     stages.released = _released(36 if small else 60, person)
-    # The schedule of Luo et al. 2019, the same with and without FFSR and RIFE (`configs/strong.py`).
-    strong_rate = 3e-3 if small else 3.5e-4
-    strong: dict[str, Any] = dict(
-        epochs=24 if small else 120,
-        schedule={
-            "warmup_epochs": 2 if small else 10,
-            "decay_epochs": (14, 20) if small else (40, 70),
-        },
-        optimizer=adam_at(strong_rate, strong_rate * (0.1 if small else 1.0)),
-    )
+    strong = _strong_schedule(small)
     stages.strong = stage_config(
         extractor="resnet50", init={"extractor": backbone}, **extracting, **strong
     )
@@ -227,6 +193,49 @@ def all_stages(small: bool, degrade: float) -> ConfigDict:
         **extracting,
     )
     return stages
+
+
+def _restoring(small: bool, augmentation: Mapping[str, Any]) -> dict[str, ConfigDict]:
+    """Stage 1, FFSR alone: on natural images, then on the data set's."""
+    # From scratch, and in a minute, Adam restores a decibel better than SGD does.
+    optimizer = {
+        "name": "adam" if small else "sgd",
+        "rate": 0.003 if small else 0.01,
+        "weight_decay": 0.0,
+    }
+    common: dict[str, Any] = dict(
+        super_resolution="ffsr",
+        train=("super_resolution",),
+        epochs=8 if small else 60,
+        optimizer={"super_resolution": optimizer},
+    )
+    return {
+        "ffsr_pretrain": stage_config(
+            dataset="natural_images",
+            losses=restoration_loss(1.0, mask="none"),
+            schedule={"decay_epochs": (4,) if small else (30,)},
+            augmentation={"degrade": 1.0, "min_ratio": 0.125},
+            **common,
+        ),
+        "ffsr": stage_config(
+            init={"super_resolution": "ffsr_pretrain"},
+            losses=restoration_loss(1.0),
+            schedule={"decay_epochs": (5,) if small else (30,)},
+            augmentation=augmentation,
+            **common,
+        ),
+    }
+
+
+def _strong_schedule(small: bool) -> dict[str, Any]:
+    """That of Luo et al. 2019, the same with and without FFSR and RIFE (`configs/strong.py`)."""
+    rate = 3e-3 if small else 3.5e-4
+    decay_epochs = (14, 20) if small else (40, 70)
+    return dict(
+        epochs=24 if small else 120,
+        schedule={"warmup_epochs": 2 if small else 10, "decay_epochs": decay_epochs},
+        optimizer=adam_at(rate, rate * (0.1 if small else 1.0)),
+    )
 
 
 def _released(epochs: int, augmentation: Mapping[str, Any]) -> ConfigDict:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
@@ -19,6 +20,7 @@ from rireid_jax.data.loader import train_batches
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import (
+    Network,
     create_network,
     initialise,
     variable_shapes,
@@ -27,7 +29,7 @@ from rireid_jax.models.network import (
 from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optimizer import create_optimizer
-from rireid_jax.training.state import create_state
+from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import Metrics, make_train_step
 from rireid_jax.training.trace import Trace
 from rireid_jax.weights import load_backbone
@@ -40,7 +42,7 @@ Evaluate = Callable[[Variables], dict[str, float]]
 
 @runtime_checkable
 class MetricsLog(Protocol):
-    """Where a run's metrics go (`report.writer`)."""
+    """Where a run's metrics go (`runs.metrics`)."""
 
     def write(self, record: dict[str, Any]) -> None:
         """Adds what one log period measured."""
@@ -179,13 +181,8 @@ def train_stage(
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
 
     with Checkpoints(workdir, stage, config.checkpoint.keep) as checkpoints:
-        state, train = None, tuple(config.stages[stage].train)
-        if checkpoints.steps:
-            shapes = jax.eval_shape(
-                lambda variables: create_state(variables, optimizer, train),
-                variable_shapes(network, tuple(config.data.image_size)),
-            )
-            state = checkpoints.restore(parallel.abstract(shapes))
+        train = tuple(config.stages[stage].train)
+        state = _latest_state(config, checkpoints, network, optimizer, train, parallel)
         if state is None:
             variables = initial_variables(config, stage, workdir, num_classes, trained)
             state = parallel.replicate(create_state(variables, optimizer, train))
@@ -225,6 +222,24 @@ def train_stage(
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
     return jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+
+
+def _latest_state(
+    config: ConfigDict,
+    checkpoints: Checkpoints,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    train: tuple[str, ...],
+    parallel: Parallel,
+) -> TrainState | None:
+    """The state of the latest checkpoint that can be read; None if there is none."""
+    if not checkpoints.steps:
+        return None
+    shapes = jax.eval_shape(
+        lambda variables: create_state(variables, optimizer, train),
+        variable_shapes(network, tuple(config.data.image_size)),
+    )
+    return checkpoints.restore(parallel.abstract(shapes))
 
 
 def _agreed_step(stage: str, start: int) -> int:

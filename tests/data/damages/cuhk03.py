@@ -118,9 +118,15 @@ def broken_pixels(name: str, value: bytes) -> Change:
     return do
 
 
+MAT = "cuhk03_release/cuhk-03.mat"
+
+
 def mat() -> list[Damage]:
     """The file as a whole, its fields, its images and its trials."""
-    name = "cuhk03_release/cuhk-03.mat"
+    return [*_whole_mat(MAT), *_inside_mat(MAT)]
+
+
+def _whole_mat(name: str) -> list[Damage]:
     no_hdf5 = r"cuhk-03\.mat: found .*, expected cuhk-03\.mat as it is distributed, a MATLAB 7\.3"
     no_file = "cuhk03_release has no cuhk-03.mat and no images_detected, expected the folder"
     damages = [
@@ -146,6 +152,11 @@ def mat() -> list[Damage]:
         b"PK\3\4" + bytes(4096),
     ):
         damages.append((written(name, content), no_hdf5))
+    return damages
+
+
+def _inside_mat(name: str) -> list[Damage]:
+    damages: list[Damage] = []
 
     def inside(change: Mat, found: str) -> Damage:
         return in_mat(name, change), rf"cuhk-03\.mat: found {found}.*, expected"
