@@ -1,4 +1,4 @@
-"""How long training stands still for a checkpoint, beside torch.save of the same arrays.
+"""How long training stands still for a checkpoint, compared with torch.save of the same arrays.
 
 python benchmarks/checkpoints.py
 """
@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from rireid_jax.config import base_config
-from rireid_jax.models.network import create_network
+from rireid_jax.models.network import create_network, zero_variables
 from rireid_jax.training.checkpoint import Checkpoints
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
-from rireid_jax.weights import zero_variables
 
 STEPS = 12  # of a round; the first is the one before which the state is saved
 ROUNDS = 5

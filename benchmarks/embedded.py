@@ -1,4 +1,4 @@
-"""Writes docs/embedded.md from the results of finished runs: `make embedded` trains them first.
+"""Writes docs/embedded.md from the results of finished runs; `make embedded` trains them first.
 
 python benchmarks/embedded.py runs/embedded-seed0 runs/embedded-seed1 ... > docs/embedded.md
 """
@@ -11,7 +11,7 @@ from typing import Any
 _TEXT = """\
 # What the embedded data show
 
-`make embedded` makes this page: `configs/joint.py` trained with seed {seeds}, FFSR+RIFE beside bilinear +
+`make embedded` makes this page: `configs/joint.py` trained with seed {seeds}, FFSR+RIFE compared with bilinear +
 ResNet50 from the same start and with as many steps. Protocol {protocol}, {queries} queries, {gallery} gallery
 images; Rank-1 in percent, by the query's resolution r; PSNR in dB inside the person's mask.
 """
@@ -45,7 +45,7 @@ def main(workdirs: list[str]) -> None:
         print(_row(_cells(seed, "FFSR+RIFE", run)))
         print(_row(_cells(seed, "baseline", run["baseline"])))
     versions = first["versions"]
-    print("\nThe gap is Rank-1 in the highest bin less that in the lowest, in points.\n")
+    print("\nThe gap is Rank-1 in the highest bin minus Rank-1 in the lowest, in points.\n")
     print(_verdict(list(runs.values())))
     print(
         f"\nMeasured with jax {versions['jax']}, flax {versions['flax']}, Python {versions['python']} on "
@@ -64,14 +64,14 @@ def _verdict(runs: list[dict[str, Any]]) -> str:
     )
     return "\n".join(
         [
-            "What of the paper's ordering these runs show:",
+            "The paper's ordering in these runs:",
             "",
             f"- Rank-1 of low-resolution queries is above the baseline's with {better(_lowest)}.",
             f"- The gap is smaller than the baseline's with {better(lambda run: -_gap(run))}.",
             f"- Restored persons are nearer to the original than bilinear ones with {restored} of "
             f"{len(runs)} seeds.",
             f"- Rank-1 over all queries is above the baseline's with {better(lambda run: run['rank1'])}; in the "
-            "paper it is on every data set.",
+            "paper it is above it on every data set.",
         ]
     )
 

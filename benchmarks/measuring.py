@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import torch
 
 RESULTS = Path(__file__).with_name("results.json")
-# Of the last minute; cores that others keep busy make every figure doubtful.
+# Load of the last minute: cores that others keep busy make every figure doubtful.
 LOAD = os.getloadavg()[0]
 # The order of the page.
 SECTIONS = ("steps", "steps on one core", "pipeline", "ranking", "startup", "checkpoints")

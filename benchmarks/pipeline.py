@@ -1,4 +1,4 @@
-"""Training batches on one core, beside a torch DataLoader with Pillow that does the same to the same records.
+"""Training batches on one core, compared with a torch DataLoader with Pillow that does the same to the same records.
 
 python benchmarks/pipeline.py
 """
@@ -136,7 +136,7 @@ def pillow_alone(source: Sequence[Record], size: tuple[int, int]) -> Callable[[]
 
 
 def seconds_of(batches: Iterator[Any], count: int, warmup: int) -> float:
-    """Of so many batches, from when those are used up that were made ahead, while somebody else was measured."""
+    """Times so many batches, after those are used up that were made ahead while something else was measured."""
     for _ in range(warmup):
         next(batches)
     start = time.perf_counter()

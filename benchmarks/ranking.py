@@ -1,4 +1,4 @@
-"""Ranking at the sizes of Market-1501 and MSMT17, beside NumPy evaluators written as the field does it.
+"""Ranking at the sizes of Market-1501 and MSMT17, compared with NumPy evaluators written as the field does it.
 
 python benchmarks/ranking.py
 """
@@ -24,7 +24,7 @@ LITERAL_QUERIES = 20  # of the evaluator with a Python loop over the gallery, wh
 
 
 class Size(NamedTuple):
-    """Of a benchmark's test split, and how many of its queries NumPy ranks, for want of memory and time."""
+    """A benchmark's test split; NumPy, for lack of memory and time, ranks only `of_numpy` of its queries."""
 
     queries: int
     gallery: int

@@ -13,9 +13,9 @@ _TEXT = """\
 # Which of the paper's claims show here
 
 `make report` makes this page from the report of `--mode report --config configs/ablation.py:{dataset}`: {about}.
-Every comparison is between systems from one start, with as many epochs; a verdict is about these data, this size
-of network and these seeds, and about nothing else. It "holds" if it does with every seed, and "holds on average"
-if the mean is on its side.
+All systems in a comparison have the same start and the same number of epochs. A verdict is about these data, this
+size of network and these seeds, and about nothing else. A claim "holds" if it holds with every seed, and "holds on
+average" if it holds for the mean over the seeds.
 """
 
 
@@ -44,7 +44,8 @@ def _summary(claims: list[dict[str, Any]]) -> str:
         verdict: sum(claim["verdict"] == verdict for claim in claims)
         for verdict in ("holds", "holds on average", "does not hold", "not run")
     }
-    return f"Of {len(claims)} claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}."
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"{len(claims)} claims: {verdicts}."
 
 
 def _row(cells: list[str]) -> str:

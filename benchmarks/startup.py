@@ -1,6 +1,6 @@
 """From the start of the process to the first finished step, and to an Extractor's first features.
 
-Cold with an empty compilation cache and warm with that which the cold start left, beside PyTorch (eager).
+Cold with an empty compilation cache and warm with the one that the cold start left, compared with PyTorch (eager).
 
 PYTHONPATH=tests python benchmarks/startup.py
 """
@@ -81,8 +81,7 @@ def extract(folder: Path) -> None:
     from rireid_jax import Extractor
     from rireid_jax.cli.compilation import keep_compiled_programs
     from rireid_jax.config import base_config
-    from rireid_jax.models.network import create_network
-    from rireid_jax.weights import zero_variables
+    from rireid_jax.models.network import create_network, zero_variables
 
     tell("imports")
     keep_compiled_programs()

@@ -1,4 +1,4 @@
-"""Train step and inference beside PyTorch's, from the same weights on the same batch: `make bench`.
+"""Train step and inference compared with PyTorch's, from the same weights on the same batch: `make bench`.
 
 On CPU: FFSR, RIFE and both together, at the paper's size and at that of the embedded setting, in float32. On a GPU:
 both together at the paper's size, in bfloat16, with batches of 32, 64 and 256; neither TFDS nor Grain is needed.
@@ -36,7 +36,7 @@ from rireid_jax.models.complexity import count_macs
 from rireid_jax.models.network import create_network, infer
 from rireid_jax.models.pixels import normalise
 from rireid_jax.parallel import AXIS, Parallel
-from rireid_jax.training.optim import create_optimizer
+from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 from rireid_jax.weights import from_state_dict
@@ -90,9 +90,11 @@ class Case:
         config.dtype = "bfloat16" if ON_GPU else "float32"
         config.batch_size = self.batch
         stage = config.stages[self.system]
-        # The same optimizer and weights of losses in all stages, as in the paper.
-        stage.optimizer, stage.weight_decay = "sgd", 5e-4
-        stage.sr_weight, stage.super_resolution_rate = min(stage.sr_weight, 1.0), 1.0
+        # The same optimizer and loss weights in all stages, as in the paper.
+        for optimizer in stage.optimizer.values():
+            optimizer.update(name="sgd", rate=stage.optimizer.extractor.rate, weight_decay=5e-4)
+        restoration = stage.losses.restoration
+        restoration.weight = min(restoration.weight, 1.0)
         return config
 
 

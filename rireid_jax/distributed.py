@@ -1,7 +1,7 @@
-"""The processes of a run: all do the same, the first alone writes, and they begin and end together.
+"""The processes of a run: all do the same, only the first one writes, and they begin and end together.
 
-What they tell one another goes through JAX's coordination service, not over the devices: a build may take hours, and
-no collective waits as long.
+They talk through JAX's coordination service, not over the devices: a build may take hours, and no collective waits
+that long.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from rireid_jax.errors import UserError
 T = TypeVar("T")
 P = ParamSpec("P")
 
-HEARTBEAT_SECONDS = 30  # without a sign of life from a process, after which the others end
-_LONG = 3_600_000  # milliseconds; of one request, which is then made again
+HEARTBEAT_SECONDS = 30  # a process that is silent for as long counts as dead, and the others end
+_LONG = 3_600_000  # milliseconds until a request is made again
 _FAREWELL_SECONDS = 10  # the first process waits no longer for the others to say goodbye
 _LAST_SECONDS = 1.0  # between the goodbye of the others and the end of the first process
 
 _joined = False
-_inside = False  # of what the first process does while the others wait
+_inside = False  # whether the first process is in a `from_first`, for which the others wait
 _turns = itertools.count()
 _listeners: dict[str, threading.Thread] = {}
 _lost = threading.Lock()
@@ -38,11 +38,11 @@ _lost = threading.Lock()
 def join(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Makes this process one of several. To be called once, before anything touches a device.
+    """Makes this process one of several. It must be called once, before anything touches a device.
 
     Args:
-      coordinator: host:port of the first process; None, as the others then: the cluster says (Slurm, Open MPI, a
-        TPU pod, Kubernetes).
+      coordinator: host:port of the first process; None, like the others then, where the cluster says (Slurm,
+        Open MPI, a TPU pod, Kubernetes).
       num_processes: how many there are.
       process_id: of this one, from 0 on.
 
@@ -52,8 +52,8 @@ def join(
     global _joined
     import jax
 
-    # JAX would handle SIGTERM, from here on and for good, and Orbax would ask it whether to stop with a count of
-    # steps of its own, which spoils the answer (`training.stop` has ours).
+    # With this service, JAX would handle SIGTERM from here on, and Orbax would ask it whether to stop, with a count
+    # of steps of its own, which spoils the answer. `StopRequest` does it instead.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -72,27 +72,27 @@ def join(
 
 
 def count() -> int:
-    """How many there are; 1 without `join`."""
+    """How many processes there are; 1 without `join`."""
     return _state().num_processes if _joined else 1
 
 
 def index() -> int:
-    """The number of this one, from 0 on."""
+    """The number of this process, from 0 on."""
     return _state().process_id if _joined else 0
 
 
 def is_first() -> bool:
-    """Whether this is the one that writes."""
+    """Whether this is the process that writes."""
     return index() == 0
 
 
 def from_first(function: Callable[[], T]) -> T:
-    """What a function returns, or raises as UserError, in the first process; the others wait and get the same.
+    """Calls a function in the first process; the others wait, and get its result or its UserError.
 
-    All processes must call it, in the same order. What it does may call it again.
+    All processes must call this, in the same order. The function may call it again.
 
     Args:
-      function: returns a value as JSON has them, without tuples.
+      function: returns a value that JSON can hold, without tuples.
     """
     global _inside
     if count() == 1 or _inside:
@@ -116,7 +116,7 @@ def from_first(function: Callable[[], T]) -> T:
 
 
 def by_first(function: Callable[P, T]) -> Callable[P, T]:
-    """As a decorator, `from_first`."""
+    """`from_first` as a decorator."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -131,7 +131,7 @@ def tell(key: str, value: str) -> None:
 
 
 def wait_for(key: str) -> str:
-    """What is told under a key, once it is."""
+    """Waits until something is told under a key, and returns it."""
     while True:
         try:
             return _client().blocking_key_value_get(_place(key), _LONG)
@@ -141,7 +141,7 @@ def wait_for(key: str) -> str:
 
 
 def when_told(key: str, action: Callable[[str], None]) -> None:
-    """Does something, in a thread of its own, with what is told under a key, once it is."""
+    """Waits in a thread until something is told under a key, and calls an action with it."""
 
     def listen() -> None:
         try:
@@ -158,7 +158,7 @@ def when_told(key: str, action: Callable[[str], None]) -> None:
 
 
 def leave() -> None:
-    """Ends the company, when this process has done its part: waits until all have."""
+    """Disconnects from the other processes, when all have done their part."""
     global _joined
     if not _joined:
         return
@@ -178,19 +178,19 @@ def leave() -> None:
 
 
 def end(status: int, reason: str) -> NoReturn:
-    """Ends this process, and the others with it, with an exit status. Whichever is the first to end says why.
+    """Ends this process and the others with an exit status. The first of them to call it says why.
 
-    At once: after a failed save, Orbax's threads would tell of it at length while Python ends.
+    It ends at once, because after a failed save Orbax's threads would print pages while Python ends.
 
     Args:
-      status: of all processes.
+      status: exit status of all processes.
       reason: for the user; "" says nothing.
     """
     if count() == 1 or _claims_the_end():
         if reason:
-            sys.stderr.write(f"{reason}\n")  # at once, as others may write to the same file
+            sys.stderr.write(f"{reason}\n")  # in one piece: others may write to the same file
         if count() > 1:
-            with contextlib.suppress(RuntimeError):  # there may be nobody left
+            with contextlib.suppress(RuntimeError):  # there may be nobody left to hear it
                 tell("end", str(status))
     _exit(status)
 
@@ -198,7 +198,7 @@ def end(status: int, reason: str) -> NoReturn:
 class StopRequest:
     """While entered, the first SIGTERM or SIGINT asks the loop to save and stop; a second one kills.
 
-    With several processes the answer is the same in all of them at the same step, whichever was asked.
+    All processes get the same answer at the same step, whichever of them was asked.
     """
 
     def __init__(self) -> None:
@@ -219,7 +219,7 @@ class StopRequest:
         self._restore_handlers()
 
     def now(self) -> bool:
-        """Whether to stop after this step. Every process must ask at every step."""
+        """Whether to stop after this step. Every process must call it at every step."""
         if count() == 1:
             return self._asked
         return _agreement().stops_now(self._asked)
@@ -235,11 +235,11 @@ class StopRequest:
 
 
 class _Agreement:
-    """After which step several processes stop.
+    """Decides after which step several processes stop.
 
-    JAX runs ahead of the devices, in each process by as many steps as it likes. So when one has been asked, all say how
-    many steps they have begun, and begin no other until they know: they stop one step after the one that is furthest.
-    Steps are counted over all stages of a run, as the next may begin meanwhile.
+    JAX runs ahead of the devices, in each process by as many steps as it likes. So when one process has been asked,
+    all say how many steps they have begun, and begin no other until the decision: all stop one step after the process
+    that is furthest ahead. Steps are counted over all stages of a run, because the next stage may begin meanwhile.
     """
 
     def __init__(self) -> None:
@@ -276,7 +276,7 @@ class _Agreement:
 
 @functools.cache
 def _agreement() -> _Agreement:
-    """That of this run."""
+    """The agreement of this run."""
     return _Agreement()
 
 

@@ -1,7 +1,7 @@
 """Devices: the only module that knows how many there are and how work is spread over them.
 
-State is replicated, batches are split along their first axis. Both ways of training, `pmap` and `shard_map`,
-run the same per-device step and give the same numbers.
+State is replicated, and batches are split along their first axis. `pmap` and `shard_map` run the same per-device step
+and give the same numbers.
 """
 
 import functools
@@ -25,8 +25,8 @@ class Parallel:
     Attributes:
       kind: "pmap" or "shard_map"; the latter where this version of JAX has no `pmap`.
       num_devices: on the axis.
-      process_index: of this process among those that share the work.
-      process_count: of those.
+      process_index: number of this process among those that share the work.
+      process_count: how many processes share the work.
     """
 
     def __init__(self, kind: str, alone: bool = False):
@@ -34,7 +34,7 @@ class Parallel:
 
         Args:
           kind: "pmap" or "shard_map".
-          alone: whether this process works without the others, which need not do the same then.
+          alone: whether this process works by itself, whatever the others do meanwhile.
         """
         if kind == "pmap" and not hasattr(jax, "pmap"):
             logger.info(
@@ -78,7 +78,7 @@ class Parallel:
             )
             if not self._compiler_options or jax.process_count() > 1:
                 return mapped
-            # pmap itself takes no options, and over several processes it cannot stand inside jit.
+            # pmap itself takes no options; over several processes it cannot be wrapped in jit.
             return jax.jit(mapped, donate_argnums=(0,), compiler_options=self._compiler_options)
         replicated, split = PartitionSpec(), PartitionSpec(AXIS)
         return jax.jit(
@@ -102,7 +102,7 @@ class Parallel:
         )
 
     def replicate(self, tree: Any) -> Any:
-        """Host or device values, the same in all processes, to arrays that every device of all holds whole."""
+        """Turns host or device values, the same in all processes, into arrays that every device holds whole."""
         if self.process_count == 1:
             return jax.device_put(tree, self._replicated)
         return jax.tree.map(self._replicate_over_processes, tree)
@@ -112,7 +112,7 @@ class Parallel:
             if not value.is_fully_addressable:
                 return value
             if value.sharding.device_set == set(jax.local_devices()) and value.is_fully_replicated:
-                # As `pmap` returns it: whole on every device of this process. Nothing is copied.
+                # `pmap` returns arrays that are whole on every device of this process. Nothing is copied.
                 shards = [shard.data for shard in value.addressable_shards]
                 return jax.make_array_from_single_device_arrays(
                     value.shape, self._replicated, shards
@@ -129,7 +129,7 @@ class Parallel:
         )
 
     def split(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
-        """This process's part of a global batch to an array split over all devices."""
+        """Turns this process's part of a global batch into arrays split over all devices."""
         return {
             name: jax.make_array_from_process_local_data(self._split, value)
             for name, value in batch.items()
@@ -147,11 +147,11 @@ class Parallel:
         return self.split(batch)
 
 
-@functools.cache  # to ask XLA is to compile a program, and every Extractor has a Parallel
+@functools.cache  # asking XLA takes a compilation, and every Extractor has a Parallel
 def _compiler_options() -> dict[str, str] | None:
-    """What XLA is told on CPU: products and sums by YNNPACK, as is its default in jaxlib 0.10, but not convolutions.
+    """XLA's options on CPU: YNNPACK computes products and sums, as by default in jaxlib 0.10, but no convolutions.
 
-    YNNPACK's gradients of convolutions by their kernels take up to four times as long as Eigen's, which do the rest.
+    Its gradients of convolutions by their kernels take up to four times as long as Eigen's, which does the rest.
     None on other devices, and where XLA does not know the option.
     """
     if jax.default_backend() != "cpu":

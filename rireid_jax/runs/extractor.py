@@ -1,4 +1,4 @@
-"""What a user imports: a trained network as a function of images."""
+"""The API for users: a trained network as a function of images."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ Images = Sequence[str | Path | Image.Image | np.ndarray]
 
 
 class Extractor:
-    """Features, restored images and stream weights of person images.
+    """Features, restored images and gates of person images.
 
     Example:
       extractor = Extractor.from_workdir("runs/joint-pedestrians")
@@ -47,8 +47,8 @@ class Extractor:
         Args:
           network: without a mapped axis.
           variables: {"params": ..., "batch_stats": ...}.
-          image_size: (height, width) of the network's input; images of any size are brought to it.
-          batch_size: most images on the devices at once.
+          image_size: (height, width) of the network's input; images of any size are resized to it.
+          batch_size: greatest number of images on the devices at once.
         """
         self.image_size = image_size
         self._network = network
@@ -73,7 +73,7 @@ class Extractor:
           workdir: of `python -m rireid_jax.main`; of a run over several trials, the folder of one of them.
           stage: whose network to load; "" is the run's final one.
           checkpoint: the stage's last one, or the one with the best Rank-1 on the way.
-          batch_size: most images on the devices at once.
+          batch_size: greatest number of images on the devices at once.
 
         Raises:
           UserError: the folder holds no run, or one over several trials, or the stage has no such
@@ -128,7 +128,7 @@ class Extractor:
           variant: "released", a checkpoint of the paper's authors' code, with features of 2048 dimensions; or
             "resnet50", one of torchvision, torchreid or fast-reid, whose feature is the pooled map.
           image_size: (height, width) of the network's input.
-          batch_size: most images on the devices at once.
+          batch_size: greatest number of images on the devices at once.
 
         Raises:
           UserError: the file cannot be read, holds anything else than tensors, or lacks one.

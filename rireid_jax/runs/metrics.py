@@ -18,9 +18,9 @@ _FLUSH_SECONDS = 30  # at most, between what is measured and what TensorBoard ca
 class MetricsWriter:
     """Appends to `WORKDIR/metrics.jsonl` and `WORKDIR/tensorboard`. A context manager.
 
-    Events are written in the caller's thread: tensorboardX's SummaryWriter writes them in one of its own,
-    and waits for ever when that ends on a full disk. Its modules are imported with the first record: they import
-    PyTorch where it is installed, and the first step need not wait for that.
+    Events are written in the caller's thread: tensorboardX's SummaryWriter has a thread of its own, and waits for ever
+    when that ends on a full disk. tensorboardX is imported with the first record, because it imports PyTorch where
+    that is installed, and the first step need not wait for it.
     """
 
     def __init__(self, workdir: str):
@@ -33,7 +33,7 @@ class MetricsWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # The error under way says more than one that follows from it.
+        # An error under way says more than one that follows from it.
         with contextlib.suppress(*(() if kind is None else (OSError,))):
             if self._events is not None:
                 self._events.close()
@@ -85,7 +85,7 @@ class MetricsWriter:
 
 
 class NoMetrics:
-    """In the place of `MetricsWriter` where another process writes."""
+    """Stands in for `MetricsWriter` where another process writes."""
 
     def __enter__(self) -> "NoMetrics":
         return self

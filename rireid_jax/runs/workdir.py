@@ -18,7 +18,7 @@ from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable, write_whole
 
-# No number depends on them.
+# No number depends on these fields.
 _IDLE_FIELDS = (
     "data.dir",
     "data.raw_dir",
@@ -31,13 +31,13 @@ _IDLE_FIELDS = (
     "log_every",
     "profile",
 )
-# What may change between two runs in one folder, because no checkpoint depends on it.
+# These may change between two runs in one folder, because no checkpoint depends on them.
 FREE_FIELDS = (*_IDLE_FIELDS, "data.trials", "eval", "run", "baseline")
 
 
 @contextmanager
 def locked(workdir: str) -> Iterator[None]:
-    """Holds a local folder for this run; it is free again when the first process ends, however it does.
+    """Holds a local folder for this run until the first process ends, however it ends.
 
     Raises:
       UserError: another run holds it, or it cannot be written to.
@@ -110,11 +110,11 @@ def has_checkpoints(workdir: str) -> bool:
 def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
     """Writes which data a folder's stages train on, or checks that they are these.
 
-    A config names folders and files; what is in them may have become another.
+    A config only names folders and files, whose content may change.
 
     Args:
       workdir: of a run.
-      protocols: protocol hash by data set; others that the folder knows of stay as they are.
+      protocols: protocol hash by data set; the folder's other data sets stay as they are.
 
     Raises:
       UserError: the folder was trained on other data of the same name.
@@ -134,7 +134,7 @@ def claim_data(workdir: str, protocols: Mapping[str, str]) -> None:
 
 @distributed.by_first
 def read_data(workdir: str) -> dict[str, str]:
-    """Protocol hash by data set, as `claim_data` wrote them; empty where it did not.
+    """The protocol hashes by data set that `claim_data` wrote; empty where it wrote none.
 
     Raises:
       UserError: they cannot be read.

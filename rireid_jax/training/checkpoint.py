@@ -1,9 +1,9 @@
 """Checkpoints of a stage: the only module that knows Orbax.
 
-A stage's checkpoints lie in `WORKDIR/checkpoints/STAGE/STEP`. Saving is asynchronous and atomic: a run that
-is killed leaves the checkpoints it had. A checkpoint holds two items, "variables" (parameters and running
-statistics, what evaluation and later stages read) and "progress" (step and optimizer state), and a checksum
-of each: Orbax notices a torn file, but not a byte of an array that has changed.
+A stage's checkpoints lie in `WORKDIR/checkpoints/STAGE/STEP`. Saving is asynchronous and atomic: a killed run leaves
+the checkpoints it had. A checkpoint holds two items, "variables" (parameters and running statistics, which evaluation
+and later stages read) and "progress" (step and optimizer state), and a checksum of each: Orbax notices a torn file,
+but not a changed byte in a file of values.
 """
 
 import logging
@@ -46,8 +46,8 @@ class Checkpoints:
             workdir = os.path.abspath(workdir)  # Orbax takes no relative path
         self.directory = epath.Path(workdir) / "checkpoints" / stage
         self._damaged: list[int] = []  # steps
-        # Every array is whole on every device. By default Orbax has each device write a part of it, for which it
-        # cuts all arrays into slices: several times as slow, with a program compiled for every shape.
+        # Every array is whole on every device. By default Orbax would have each device write a slice of it, which is
+        # several times as slow and compiles a program for every shape.
         context = ocp.Context()
         context.array.saving.use_replica_parallel = False
         policy = ocp.training.preservation_policies
@@ -87,7 +87,7 @@ class Checkpoints:
     @property
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in increasing order."""
-        # As the first process sees them: on shared storage, others may see a folder some seconds late.
+        # The first process decides: on shared storage, others may see a folder some seconds late.
         return distributed.from_first(
             lambda: sorted(c.step for c in self._checkpointer.checkpoints)
         )
@@ -106,7 +106,7 @@ class Checkpoints:
 
         Args:
           state: on all devices.
-          step: its step, on the host, so that nothing waits for the device to ask it.
+          step: its step, known on the host, so that nothing waits for the device.
           metrics: of an evaluation of this state.
 
         Raises:
@@ -117,7 +117,7 @@ class Checkpoints:
             "progress": {"step": state.step, "opt_state": state.opt_state},
         }
         with full_disk_is_named(self.directory):
-            while self._damaged:  # only now: perhaps it was the reading that failed
+            while self._damaged:  # not earlier: perhaps only the reading failed
                 self._checkpointer.delete(self._damaged.pop())
             self._checkpointer.save_checkpointables_async(
                 step,
@@ -198,7 +198,7 @@ class Checkpoints:
         return None if loaded is None else {"params": {}, "batch_stats": {}, **loaded["variables"]}
 
     def _describe(self, step: int) -> ocp.training.CheckpointMetadata[dict[str, Any]] | None:
-        """The trees of a checkpoint's items, and checksums; None, with a warning, where it is damaged."""
+        """Metadata of a checkpoint: its trees and checksums; None, with a warning, where it is damaged."""
         try:
             saved = self._checkpointer.checkpointables_metadata(step)
             if saved.commit_timestamp_nsecs is None or saved.metadata["variables"] is None:
@@ -209,7 +209,7 @@ class Checkpoints:
         return saved
 
     def _load(self, saved: Any, items: dict[str, Any]) -> dict[str, Any] | None:
-        """Items of a checkpoint; None, with a warning, where one is not what was saved."""
+        """The items of a checkpoint; None, with a warning, where one is not what was saved."""
         try:
             loaded = self._checkpointer.load_checkpointables(saved.step, items)
             for name in items:
@@ -247,7 +247,7 @@ def _checksum(tree: Any) -> int:
     def of_leaf(leaf: Any) -> int:
         return zlib.crc32(np.asarray(leaf).reshape(-1).view(np.uint8).data)
 
-    with ThreadPoolExecutor() as pool:  # zlib lets go of the interpreter's lock
+    with ThreadPoolExecutor() as pool:  # zlib releases the interpreter's lock
         each = list(pool.map(of_leaf, jax.tree.leaves(tree)))
     return zlib.crc32(np.array(each, "<u4").tobytes())
 

@@ -68,13 +68,13 @@ def whole_run(tmp_path_factory) -> WholeRun:
 def _run_or_wait_for_it(folder: Path) -> WholeRun:
     # Spaces and other scripts: paths as people have them.
     raw = folder / "für Tests 人" / "Market-1501-v15.09.15"
-    epochs = {"ffsr_pretrain": 8, "ffsr": 12, "rife": 12, "joint": 12, "baseline": 6}
+    epochs = {"ffsr_pretrain": 4, "ffsr": 6, "rife": 6, "joint": 6, "baseline": 3}
     flags = [
         "--config=configs/joint.py:vr_market1501",
         f"--config.data.raw_dir={raw}",
         f"--config.data.dir={folder / 'data'}",
         *overrides(TINY | {f"stages.{stage}.epochs": n for stage, n in epochs.items()}),
-        "--config.stages.rife.schedule.decay_epochs=(6,)",
+        "--config.stages.rife.schedule.decay_epochs=(3,)",
         "--config.checkpoint.every_steps=4",
     ]
     outputs = folder / "outputs.json"

@@ -121,7 +121,7 @@ def test_killed_at_twenty_moments(whole_run, tmp_path):
         if kills == 6:  # next is "ffsr"
             assert interrupt(signal.SIGTERM, trains_ffsr, 0) == 0
             assert output.read_text().splitlines()[-1] == (
-                f"ffsr: stopped at step {before['ffsr']} of 48, saved; run the same command to go on"
+                f"ffsr: stopped at step {before['ffsr']} of 24, saved; run the same command to go on"
             )
             assert logged(workdir)[-1]["step"] == before["ffsr"]
     assert kills == 20
@@ -143,15 +143,15 @@ def test_finished_stages_that_are_damaged(whole_run, tmp_path):
     checkpoints = workdir / "checkpoints"
     for path in checkpoints.glob("ffsr_pretrain/*/variables/manifest.ocdbt"):
         path.write_bytes(path.read_bytes()[:50])
-    (checkpoints / "rife" / "48" / "variables" / "_METADATA").unlink()
+    (checkpoints / "rife" / "24" / "variables" / "_METADATA").unlink()
     others = {stage: contents(checkpoints / stage) for stage in ("ffsr", "joint")}
 
     finish(whole_run, flags_of(whole_run, workdir), output)
     text = output.read_text()
-    assert f"{checkpoints}/ffsr_pretrain/24 is damaged and skipped: " in text
+    assert f"{checkpoints}/ffsr_pretrain/12 is damaged and skipped: " in text
     assert "ffsr_pretrain: resumes" not in text
-    assert f"{checkpoints}/rife/48 is damaged and skipped: " in text
-    assert "rife: resumes at step 44 of 48" in text
+    assert f"{checkpoints}/rife/24 is damaged and skipped: " in text
+    assert "rife: resumes at step 20 of 24" in text
     assert others == {stage: contents(checkpoints / stage) for stage in others}
     for stage in STAGES:
         assert_same_bits(workdir, whole_run.workdir, stage)

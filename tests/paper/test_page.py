@@ -56,7 +56,7 @@ def test_reproduction_page(tmp_path):
         assert f"| {' | '.join(line)} |" in made
     assert "protocol abc" in made
     counts = [claim["verdict"] for claim in judged]
-    assert f"Of {len(judged)} claims: {counts.count('holds')} holds" in made
+    assert f"{len(judged)} claims: {counts.count('holds')} holds" in made
     assert all((folder / f"{name}.md").read_text() in made for name in TABLES)
     missing = run(folder)
     assert missing.returncode == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-from rireid_jax.config import DATASETS, final_stage, validate
+from rireid_jax.config import dataset_names, final_stage, validate
 from rireid_jax.errors import UserError
 from rireid_jax.paper.published import RESULTS
 from rireid_jax.paper.rows import CLASSICAL, ROWS, seeds_of
@@ -34,7 +34,7 @@ def extractor_rate(config: ConfigDict, stage: str) -> float:
     return config.stages[stage].optimizer.extractor.rate
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", dataset_names())
 def test_every_row_is_valid_on_every_data_set(dataset):
     for row in NETWORKS:
         config = get_config(f"{row},{dataset}")

@@ -16,6 +16,7 @@ from orbax.checkpoint import v1 as ocp
 from rireid_jax.errors import UserError
 from rireid_jax.parallel import Parallel
 from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.state import create_state
 
 PARALLEL = Parallel("shard_map")
@@ -128,13 +129,6 @@ def test_keeps_the_latest_and_the_best(workdir):
         assert_same(checkpoints.restore(abstract()), state_at(5))
 
 
-def test_keeps_the_latest_where_nothing_is_evaluated(workdir):
-    save(workdir, 1, 2, 3, keep=2)
-    with Checkpoints(workdir, "rife", keep=2) as checkpoints:
-        assert checkpoints.steps == [2, 3]
-        assert checkpoints.best_step() is None
-
-
 def test_best_survives_checkpoints_without_metrics(workdir):
     with Checkpoints(workdir, "rife", keep=1) as checkpoints:
         checkpoints.save(state_at(1), 1, {"rank1": 0.5, "mAP": 0.1})
@@ -143,6 +137,12 @@ def test_best_survives_checkpoints_without_metrics(workdir):
         checkpoints.wait()
         assert checkpoints.steps == [1, 3]
         assert checkpoints.best_step() == 1
+    with Checkpoints(workdir, "joint", keep=1) as unscored:
+        for step in (2, 3):
+            unscored.save(state_at(step), step)
+        unscored.wait()
+        assert unscored.steps == [3]
+        assert unscored.best_step() is None
 
 
 @torn
@@ -153,20 +153,13 @@ def test_torn_checkpoint_is_skipped_and_its_step_saved_again(workdir, caplog):
         with caplog.at_level(logging.WARNING, "rireid_jax"):
             assert_same(checkpoints.restore(abstract()), state_at(1))
         assert "rife/2 is damaged and skipped" in caplog.text
+        assert checkpoints.steps == [1, 2]  # perhaps only the reading failed
         checkpoints.save(state_at(2), 2)
         checkpoints.wait()
         assert_same(checkpoints.restore(abstract()), state_at(2))
-
-
-@torn
-def test_torn_checkpoint_stays_until_another_is_saved(workdir):
-    # It may have been the reading that failed.
-    save(workdir, 1, 2)
-    truncate(workdir, 2)
-    with Checkpoints(workdir, "rife", keep=2) as checkpoints:
-        checkpoints.restore(abstract())
-        assert checkpoints.steps == [1, 2]
-        checkpoints.save(state_at(3), 3)
+        truncate(workdir, 2)
+        assert_same(checkpoints.restore(abstract()), state_at(1))
+        checkpoints.save(state_at(3), 3)  # removes what is damaged
         checkpoints.wait()
         assert checkpoints.steps == [1, 3]
 
@@ -187,14 +180,6 @@ def test_checkpoint_of_another_network_is_refused_and_kept(workdir, caplog):
                 checkpoints.restore(other.replace(params=params))
         assert_same(checkpoints.restore(abstract()), state_at(1))
     assert "damaged" not in caplog.text
-
-
-@torn
-def test_nothing_readable_is_no_checkpoint(workdir):
-    save(workdir, 1)
-    truncate(workdir, 1)
-    with Checkpoints(workdir, "rife") as checkpoints:
-        assert checkpoints.restore(abstract()) is None
 
 
 @torn
@@ -220,6 +205,7 @@ def test_load_variables(workdir, caplog):
         truncate(workdir, 1)
         with pytest.raises(UserError, match="rife: found no readable checkpoint, expected one"):
             checkpoints.load_latest()
+        assert checkpoints.restore(abstract()) is None
         assert checkpoints.steps == [1, 2]  # who only reads removes nothing
 
 
@@ -299,3 +285,19 @@ def test_error_while_closing_does_not_hide_the_first(workdir, monkeypatch):
         work()
     with pytest.raises(ValueError, match="while closing"), Checkpoints(workdir, "rife"):
         pass
+
+
+def test_only_the_run_removes_what_a_killed_one_had_not_saved(tmp_path):
+    remove_unfinished(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    stage = tmp_path / "checkpoints" / "rife"
+    for name in ("8", "12.orbax-checkpoint-tmp", "16.orbax-checkpoint-tmp"):
+        (stage / name / "variables").mkdir(parents=True)
+        (stage / name / "variables" / "data").write_text("")
+    before = sorted(stage.rglob("*"))
+    # Who only reads may do so while a run saves.
+    with Checkpoints(str(tmp_path), "rife"):
+        pass
+    assert sorted(stage.rglob("*")) == before
+    remove_unfinished(str(tmp_path))
+    assert [path.name for path in stage.iterdir()] == ["8"]

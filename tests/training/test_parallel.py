@@ -1,5 +1,6 @@
 """Eight devices, mapped in either way, against one device with the whole batch: in float64, to 1e-10."""
 
+import logging
 from itertools import pairwise
 
 import jax
@@ -157,3 +158,10 @@ def test_batch_size_that_does_not_split():
     parallel.check_batch_size("batch_size", 16)
     with pytest.raises(UserError, match=r"config\.eval\.batch_size: found 12, .* 8 devices"):
         parallel.check_batch_size("eval.batch_size", 12)
+
+
+def test_shard_map_takes_over_where_jax_has_no_pmap(monkeypatch, caplog):
+    monkeypatch.delattr(jax, "pmap")
+    with caplog.at_level(logging.INFO, "rireid_jax"):
+        assert Parallel("pmap").kind == "shard_map"
+    assert "has no pmap: shard_map is taken" in caplog.text
