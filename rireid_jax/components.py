@@ -12,6 +12,7 @@ a new file in that package is all it takes. A component outside the package is r
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -192,7 +193,7 @@ class Slot:
     def fields(self) -> dict[str, Any]:
         """All fields of the section."""
         name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
-        return {"name": name, **self.own, **all_options(self.registry)}
+        return disjoint({"name": name, **self.own}, all_options(self.registry))
 
 
 def in_registry(registry: Registry[Any], *others: str) -> Check:
@@ -217,8 +218,27 @@ def all_options(registry: Registry[Any]) -> dict[str, Any]:
     return options
 
 
+def with_options(fields: Fields, component: Any) -> dict[str, Any]:
+    """The fields that all components of a kind have, and the options of one of them.
+
+    Raises:
+      ValueError: an option has the name of such a field.
+    """
+    return disjoint(fields, component.OPTIONS)
+
+
+def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
+    """Both; raises ValueError where an option takes the name of a field."""
+    taken = sorted({*fields} & {*options})
+    if taken:
+        raise ValueError(f"an option may not be called {taken[0]!r}, which every such section has")
+    return {**fields, **options}
+
+
 def _origin(component: Any) -> str:
-    return f"{component.__module__}.{getattr(component, '__qualname__', '')}"
+    # By file: a config file that registers its own components is imported under two names.
+    file = getattr(sys.modules.get(component.__module__), "__file__", component.__module__)
+    return f"{file}: {getattr(component, '__qualname__', '')}"
 
 
 # What each kind of component must offer is said in the package that holds it.

@@ -24,9 +24,14 @@ from rireid_jax.components import (
     Slot,
     in_registry,
     one_of,
+    with_options,
 )
 from rireid_jax.config.fields import defaults
 
+_NECK = Check(
+    lambda value: value in {neck for kind in EXTRACTORS.values() for neck in kind.necks},
+    lambda: f"one of {', '.join(sorted({n for kind in EXTRACTORS.values() for n in kind.necks}))}",
+)
 _STAGE_DATASET = Check(  # the config's own is the only one with identities
     lambda value: value == "" or (value in DATASETS and not DATASETS[value].has_identities),
     "'' or a data set without identities, such as 'natural_images'",
@@ -40,7 +45,6 @@ _OPTIMIZER: Fields = {
         "L2 penalty, added to the gradient as PyTorch does; 5e-4 is the authors' code's. On FFSR alone it would "
         "outweigh the gradient of the mean squared error, which is small",
         AT_LEAST_ZERO,
-        DATASETS,
     ),
 }
 _AUGMENTATION: Fields = {
@@ -91,7 +95,7 @@ def stage_fields() -> Fields:
             "fc",
             "before the classifier: fc maps to the feature, paper section 5.2; batch_norm is BNNeck (Luo et al. 2019), "
             "whose feature is as wide as the last map",
-            one_of("fc", "batch_norm"),
+            _NECK,
         ),
         "last_stride": Field(
             2, "of the extractor's last stage; 1 keeps a map twice as fine", one_of(1, 2)
@@ -101,7 +105,7 @@ def stage_fields() -> Fields:
             for module in MODULES
         },
         "train": Field((), "modules that learn; the others stay as they start"),
-        "losses": {name: {"weight": weight, **term.OPTIONS} for name, term in LOSSES.items()},
+        "losses": {name: with_options({"weight": weight}, term) for name, term in LOSSES.items()},
         "epochs": Field(60, "over the data set", POSITIVE),
         "schedule": Slot(SCHEDULES, "step"),
         "optimizer": {module: Slot(OPTIMIZERS, "sgd", _OPTIMIZER) for module in modules},
@@ -111,7 +115,6 @@ def stage_fields() -> Fields:
             "K of batches of P identities with K images each (Hermans et al. 2017; Luo et al. 2019: 4), where "
             "batch_size is P * K; 0: every image once an epoch, in random order",
             AT_LEAST_ZERO,
-            DATASETS,
         ),
         "resolution_width": Field(
             0, "pixels of r = 1 while learning; 0: the data set's greatest width", AT_LEAST_ZERO

@@ -132,7 +132,8 @@ class Extractor(Part):
     """A network from (normalised images `[B, H, W, 3]`, whether it learns) to (feature, logits, gates).
 
     The feature is `[B, D]`, the logits of the training identities are `[B, N]`, and the gates (wL, wH) of T dual-stream
-    blocks are `[B, T, 2]`, with T = 0 in a network without such blocks.
+    blocks are `[B, T, 2]`, with T = 0 in a network without such blocks. A network whose feature comes from a batch norm
+    sows what it is made from as "before_neck" in its module "head" (see `resnet50.Head`), for losses that compare that.
 
     Class attributes:
       necks: values of `stage.neck` that the network knows.
@@ -150,6 +151,15 @@ class Extractor(Part):
         raise UserError(
             f"config.init.backbone: found with {type(self).__name__}, expected '' as no such weights are known for it"
         )
+
+    @classmethod
+    def count_classes(cls, params: Tree) -> int:
+        """Identities of a trained network's classifier, which `resnet50.Head` calls "classifier".
+
+        Args:
+          params: of the network. A network with another head has a method of its own.
+        """
+        return params["head"]["classifier"]["bias"].shape[0]
 
     @nn.nowrap
     def first_parameters(self, params: Tree) -> Tree:

@@ -66,7 +66,8 @@ def finished_variables(
 ) -> Variables | None:
     """What a stage ended with, from the work directory; None unless its last checkpoint is whole."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+        found = checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+    return jax.device_get(found)  # later stages start from it: no device need hold it until then
 
 
 def initial_variables(
@@ -272,7 +273,7 @@ def _batches(
         start_step=start,
         augmentation=augmentation,
         images_per_identity=spec.images_per_identity,
-        targets="target" in needs,
+        targets=bool(needs & {"target", "mask"}),
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -294,8 +295,8 @@ class _Progress:
         log: MetricsLog,
     ):
         self._config, self._stage, self._log = config, stage, log
-        # Of the module that the stage is about: the last that inference passes.
-        self._schedule = list(schedules.values())[-1]
+        # One rate is logged: the extractor's where it learns.
+        self._schedule = schedules.get("extractor") or next(iter(schedules.values()))
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
@@ -358,7 +359,7 @@ def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
         if broken:
             raise UserError(
                 f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
-                "values; the checkpoints before it are kept. Try a smaller learning_rate"
+                "values; the checkpoints before it are kept. Try a smaller optimizer.MODULE.rate"
             )
     names = values[0] if values else ()
     return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}

@@ -14,6 +14,11 @@ from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Auxiliary, Network, Outputs
 
 Variables = dict[str, dict[str, Any]]
+# What a term can need: of the batch, then of the network's outputs. The last four are an extractor's.
+NEEDS = {
+    *("target", "mask", "label", "resolution", "native_width"),
+    *("restored", "feature", "logits", "gates", "before_neck"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,13 @@ class Term:
     OPTIONS: ClassVar[Fields] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     brings: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        unknown = sorted(set(cls.needs) - NEEDS)
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} needs {unknown[0]!r}, expected {', '.join(sorted(NEEDS))}"
+            )
 
     @classmethod
     def create(cls, options: ConfigDict, context: Context) -> "Term":

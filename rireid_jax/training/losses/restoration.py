@@ -26,7 +26,7 @@ class Restoration(Term):
         "mask": Slot(MASKS, "none"),
         "low_only": Field(False, "leaves out images that are their own original"),
     }
-    needs: ClassVar = ("target",)
+    needs: ClassVar = ("restored", "target", "mask")
 
     mask: ConfigDict
     low_only: bool
