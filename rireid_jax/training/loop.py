@@ -205,12 +205,8 @@ def train_stage(
                 trace.after(step, metrics)
                 stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
-                if (
-                    stopping
-                    or scoring
-                    or step == total
-                    or step % config.checkpoint.every_steps == 0
-                ):
+                due = step == total or step % config.checkpoint.every_steps == 0
+                if stopping or scoring or due:
                     progress.flush()  # a state that is not finite must not be saved
                     scores = None
                     if scoring and evaluate is not None:
