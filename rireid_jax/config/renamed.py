@@ -1,11 +1,11 @@
-"""Fields of older versions, and what they are called now."""
+"""Config fields of older versions, and their new names."""
 
 import re
 from collections.abc import Iterator, Mapping
 
 _LOSSES = "stages.STAGE.losses"
 _AUGMENTATION = "stages.STAGE.augmentation"
-# STAGE and MODULE stand for the name of any stage and of any module that it trains.
+# STAGE stands for the name of any stage, MODULE for any module that the stage trains.
 RENAMED: Mapping[str, str] = {
     "loss": _LOSSES,
     "loss.adversarial_weight": f"{_LOSSES}.csr_gan.adversarial",
@@ -48,10 +48,10 @@ RENAMED: Mapping[str, str] = {
 
 
 def new_name(field: str) -> str:
-    """What a field of an older version is called now; "" for a field that no older version had.
+    """Returns the new name of a field of an older version, or "" if no older version had such a field.
 
     Args:
-      field: with dots, without "config.", such as "stages.joint.sr_weight".
+      field: dotted name without "config.", such as "stages.joint.sr_weight".
     """
     stage = re.match(r"stages\.([^.]+)\.", field)
     if stage is None:
@@ -61,7 +61,7 @@ def new_name(field: str) -> str:
 
 
 def old_fields(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """The fields of a config that only older versions have, with dots."""
+    """Yields the dotted names of those fields of a config that only older versions have."""
     for name, value in config.items():
         field = f"{prefix}{name}"
         if new_name(field):

@@ -1,4 +1,4 @@
-"""What makes a config valid."""
+"""Validates a config."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from rireid_jax.config.fields import completed, structure_problems, value_proble
 from rireid_jax.config.stages import MODULES, stage_fields
 from rireid_jax.errors import UserError
 
-_FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # needs of loss terms
+_FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # what loss terms may need of it
 
 
 def validate(config: ConfigDict) -> None:
     """Checks the values of a config.
 
     Raises:
-      UserError: one line that names every wrong field, what it holds and what was expected.
+      UserError: one line that names every wrong field, its value and what was expected.
     """
-    # The values of fields that are not there, or are of another type, cannot be looked at.
+    # Values can only be checked once every field is present and has the right type.
     problems = list(_structure_problems(config))
     if not problems:
         fields = _fields(config)
@@ -50,7 +50,7 @@ def with_defaults(config: ConfigDict) -> ConfigDict:
 
 
 def _fields(config: ConfigDict) -> Fields:
-    """The fields of a config: those of its data set's recipe and of its own stages too."""
+    """Returns all fields of a config, with those of its data set's recipe and of its own stages."""
     fields = base_fields()
     stages = dict.fromkeys(config.get("stages", {}), stage_fields())
     data = {

@@ -142,7 +142,7 @@ class Extractor:
         return cls(network, variables, image_size, batch_size)
 
     def to_torch(self, path: str | Path) -> None:
-        """Saves the network's weights as a PyTorch `state_dict`, under the names of `weights.names.table`.
+        """Saves the network's weights as a PyTorch `state_dict`, under the names of its `torch_names`.
 
         Args:
           path: `.safetensors`, or any other name for `torch.save`.
