@@ -12,6 +12,7 @@ imported; `config.imports` names such modules.
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -192,7 +193,7 @@ class Slot:
     def fields(self) -> dict[str, Any]:
         """Returns all fields of the section."""
         name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
-        return {"name": name, **self.own, **all_options(self.registry)}
+        return disjoint({"name": name, **self.own}, all_options(self.registry))
 
 
 def in_registry(registry: Registry[Any], *others: str) -> Check:
@@ -217,8 +218,27 @@ def all_options(registry: Registry[Any]) -> dict[str, Any]:
     return options
 
 
+def with_options(fields: Fields, component: Any) -> dict[str, Any]:
+    """Returns the fields that all components of a kind have, and the options of one of them.
+
+    Raises:
+      ValueError: an option has the name of such a field.
+    """
+    return disjoint(fields, component.OPTIONS)
+
+
+def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
+    """Returns both; raises ValueError if an option has the name of a field."""
+    taken = sorted({*fields} & {*options})
+    if taken:
+        raise ValueError(f"an option may not be called {taken[0]!r}, which every such section has")
+    return {**fields, **options}
+
+
 def _origin(component: Any) -> str:
-    return f"{component.__module__}.{getattr(component, '__qualname__', '')}"
+    # The file identifies a module, because a config file with its own components is imported under two names.
+    file = getattr(sys.modules.get(component.__module__), "__file__", component.__module__)
+    return f"{file}: {getattr(component, '__qualname__', '')}"
 
 
 # The package of each kind of component documents what such a component must provide.

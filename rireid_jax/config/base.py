@@ -95,7 +95,14 @@ def base_fields() -> Fields:
             (), "stages to run, in order; the results are those of the last one but the baseline"
         ),
         "baseline": Field("", 'stage whose figures are printed next to the results; "": none'),
-        "imports": Field((), "Python modules to import, which register components of their own"),
+        "imports": Field(
+            (),
+            "Python modules to import, which register components of their own",
+            Check(
+                lambda value: all(isinstance(name, str) and name for name in value),
+                "names of Python modules",
+            ),
+        ),
         "parallel": Field(
             "pmap", "how a training step is spread over devices", one_of("pmap", "shard_map")
         ),
@@ -145,7 +152,10 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     spec = DATASETS[name]
     config = defaults(base_fields(), spec.small)
     config.dataset = name
-    config.data.image_size = config.natural_images.size = spec.image_size
+    config.data.image_size = spec.image_size
+    for other in DATASETS:
+        if not DATASETS[other].has_identities and "size" in config[other]:
+            config[other].size = spec.image_size  # so that images of both fit one network
     config.data.trials = tuple(range(spec.trials))
     config.data.recipe = ConfigDict(recipe_of(dataset))
     config.stages = all_stages(spec.small, spec.degrade)

@@ -25,15 +25,15 @@ def _default(field: Any, small: bool) -> Any:
     return defaults(field.fields() if isinstance(field, Slot) else field, small)
 
 
-def completed(values: ConfigDict, fields: Fields) -> ConfigDict:
-    """Returns a copy of a section, with defaults for the fields that it lacks."""
+def completed(values: ConfigDict, fields: Fields, small: bool) -> ConfigDict:
+    """Returns a copy of a section, with defaults at the given size for the fields that it lacks."""
     whole = ConfigDict(dict(values.items()))
     for name, field in fields.items():
         if name not in values:
-            whole[name] = _default(field, small=False)
+            whole[name] = _default(field, small)
         elif not isinstance(field, Field) and isinstance(values[name], ConfigDict):
             inner = field.fields() if isinstance(field, Slot) else field
-            whole[name] = completed(values[name], inner)
+            whole[name] = completed(values[name], inner, small)
     return whole
 
 

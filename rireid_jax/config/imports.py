@@ -14,6 +14,8 @@ def import_modules(names: Sequence[str]) -> None:
         needs the traceback.
     """
     for name in names:
+        if not isinstance(name, str) or not name or name.startswith("."):
+            raise UserError(f"config.imports: found {name!r}, expected names of Python modules")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

@@ -24,9 +24,14 @@ from rireid_jax.components import (
     Slot,
     in_registry,
     one_of,
+    with_options,
 )
 from rireid_jax.config.fields import defaults
 
+_NECK = Check(
+    lambda value: value in {neck for kind in EXTRACTORS.values() for neck in kind.necks},
+    lambda: f"one of {', '.join(sorted({n for kind in EXTRACTORS.values() for n in kind.necks}))}",
+)
 _STAGE_DATASET = Check(  # only the config's own data set may have identities
     lambda value: value == "" or (value in DATASETS and not DATASETS[value].has_identities),
     "'' or a data set without identities, such as 'natural_images'",
@@ -40,7 +45,6 @@ _OPTIMIZER: Fields = {
         "L2 penalty, added to the gradient as PyTorch does; 5e-4 is from the authors' code. FFSR alone learns without "
         "it, because it would outweigh the small gradient of the mean squared error",
         AT_LEAST_ZERO,
-        DATASETS,
     ),
 }
 _AUGMENTATION: Fields = {
@@ -93,7 +97,7 @@ def stage_fields() -> Fields:
             "fc",
             "layer between the pooled map and the classifier: fc maps to the feature (paper section 5.2); batch_norm "
             "is BNNeck (Luo et al. 2019), whose feature has as many dimensions as the last map has channels",
-            one_of("fc", "batch_norm"),
+            _NECK,
         ),
         "last_stride": Field(
             2,
@@ -105,7 +109,7 @@ def stage_fields() -> Fields:
             for module in MODULES
         },
         "train": Field((), "modules that learn; the other modules keep their initial weights"),
-        "losses": {name: {"weight": weight, **term.OPTIONS} for name, term in LOSSES.items()},
+        "losses": {name: with_options({"weight": weight}, term) for name, term in LOSSES.items()},
         "epochs": Field(60, "length of the stage in epochs; paper section 5.2", POSITIVE),
         "schedule": Slot(SCHEDULES, "step"),
         "optimizer": {module: Slot(OPTIMIZERS, "sgd", _OPTIMIZER) for module in modules},
@@ -115,7 +119,6 @@ def stage_fields() -> Fields:
             "K in batches of P identities with K images each, where batch_size is P * K (Hermans et al. 2017; 4 in Luo "
             "et al. 2019); 0: every image once per epoch, in random order",
             AT_LEAST_ZERO,
-            DATASETS,
         ),
         "resolution_width": Field(
             0,

@@ -36,8 +36,17 @@ def validate(config: ConfigDict) -> None:
 
 
 def with_defaults(config: ConfigDict) -> ConfigDict:
-    """Returns a copy of a config, with defaults for fields that it lacks because they were added later."""
-    return completed(config, _fields(config))
+    """Returns a copy of a config, with defaults for the fields that it lacks.
+
+    It lacks fields that were added in a later version, and fields of components that were not yet registered when it
+    was created. A config without a known data set is returned unchanged; `validate` refuses it.
+    """
+    if config.get("dataset") not in dataset_names() or "stages" not in config:
+        return config
+    whole = completed(config, _fields(config), DATASETS[config.dataset].small)
+    if config.is_locked:
+        whole.lock()
+    return whole
 
 
 def _fields(config: ConfigDict) -> Fields:
@@ -81,6 +90,9 @@ def _trial_problems(config: ConfigDict) -> Iterator[str]:
 
 def _run_problems(config: ConfigDict) -> Iterator[str]:
     run, stages = config.run, tuple(config.stages)
+    if not all(isinstance(name, str) for name in run):
+        yield f"config.run: found {run!r}, expected names of stages"
+        return
     if not set(run) - {config.baseline} or set(run) - set(stages) or len(set(run)) < len(run):
         yield (
             f"config.run: found {run!r}, expected different names out of {', '.join(stages)}, not the baseline's alone"

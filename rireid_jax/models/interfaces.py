@@ -135,7 +135,9 @@ class Extractor(Part):
     """A network from (normalised images `[B, H, W, 3]`, whether it is training) to (feature, logits, gates).
 
     The feature is `[B, D]`, the logits of the training identities are `[B, N]`, and the gates (wL, wH) of T dual-stream
-    blocks are `[B, T, 2]`; T is 0 in a network without such blocks.
+    blocks are `[B, T, 2]`, with T = 0 in a network without such blocks. A network whose feature comes from a batch norm
+    sows the input of that batch norm as "before_neck" in its module "head" (see `resnet50.Head`), for losses that
+    compare it.
 
     Class attributes:
       necks: the values of `stage.neck` that the network supports.
@@ -153,6 +155,15 @@ class Extractor(Part):
         raise UserError(
             f"config.init.backbone: found with {type(self).__name__}, expected '' as no such weights are known for it"
         )
+
+    @classmethod
+    def count_classes(cls, params: Tree) -> int:
+        """Returns the number of identities of a trained network. A network without a `resnet50.Head` overrides this.
+
+        Args:
+          params: parameters of the network.
+        """
+        return params["head"]["classifier"]["bias"].shape[0]
 
     @nn.nowrap
     def first_parameters(self, params: Tree) -> Tree:

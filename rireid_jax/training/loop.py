@@ -66,7 +66,10 @@ def finished_variables(
 ) -> Variables | None:
     """Loads the variables with which a stage ended; None unless its last checkpoint is intact."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+        found = checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+    return jax.device_get(
+        found
+    )  # on the host, so that no device holds it until a later stage needs it
 
 
 def initial_variables(
@@ -205,12 +208,8 @@ def train_stage(
                 trace.after(step, metrics)
                 stopping = stop.now()
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
-                if (
-                    stopping
-                    or scoring
-                    or step == total
-                    or step % config.checkpoint.every_steps == 0
-                ):
+                due = step == total or step % config.checkpoint.every_steps == 0
+                if stopping or scoring or due:
                     progress.flush()  # raises first, so that no state with NaN or infinity is saved
                     scores = None
                     if scoring and evaluate is not None:
@@ -277,7 +276,7 @@ def _batches(
         start_step=start,
         augmentation=augmentation,
         images_per_identity=spec.images_per_identity,
-        targets="target" in needs,
+        targets=bool(needs & {"target", "mask"}),
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -299,8 +298,8 @@ class _Progress:
         log: MetricsLog,
     ):
         self._config, self._stage, self._log = config, stage, log
-        # The rate of the last module is logged.
-        self._schedule = list(schedules.values())[-1]
+        # Only one rate is logged: the extractor's if it learns.
+        self._schedule = schedules.get("extractor") or next(iter(schedules.values()))
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         # (last step, metrics, seconds per step) of the period that is still to be logged.
@@ -373,7 +372,7 @@ def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
         if broken:
             raise UserError(
                 f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
-                "values; the checkpoints before it are kept. Try a smaller learning_rate"
+                "values; the checkpoints before it are kept. Try a smaller optimizer.MODULE.rate"
             )
     names = values[0] if values else ()
     return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}

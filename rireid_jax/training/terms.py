@@ -14,6 +14,11 @@ from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Auxiliary, Network, Outputs
 
 Variables = dict[str, dict[str, Any]]
+# The inputs that a term may need: those in the batch, then outputs of the network. The last four need an extractor.
+NEEDS = {
+    *("target", "mask", "label", "resolution", "native_width"),
+    *("restored", "feature", "logits", "gates", "before_neck"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,21 @@ class Term:
 
     Class attributes:
       OPTIONS: fields of the term in `stage.losses.NAME`, in addition to "weight".
-      needs: inputs that the term reads: "target" and "label" of the batch, "logits", "feature", "gates" and
-        "before_neck" of the extractor. Targets are only decoded, and the feature before the neck only kept, if a term
-        needs them.
+      needs: inputs that the term reads, some of `NEEDS`. Targets and masks are only decoded, and the feature before the
+        neck is only kept, if a term needs them.
       brings: names of the networks that the term adds.
     """
 
     OPTIONS: ClassVar[Fields] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     brings: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        unknown = sorted(set(cls.needs) - NEEDS)
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} needs {unknown[0]!r}, expected {', '.join(sorted(NEEDS))}"
+            )
 
     @classmethod
     def create(cls, options: ConfigDict, context: Context) -> "Term":

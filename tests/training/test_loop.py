@@ -31,8 +31,7 @@ from rireid_jax.training.loop import (
 STAGE = "ffsr"  # the quickest to compile
 PIDS = (3, 5, 8, 13)
 IMAGES = 26  # three batches of 8 an epoch
-EPOCHS = 4
-STEPS = 12
+EPOCHS, STEPS = 4, 12
 SAVED_EVERY, LOGGED_EVERY = 5, 2
 KERNEL = "params/super_resolution/enc1/kernel"
 
@@ -145,16 +144,8 @@ def test_runs_to_the_end(whole):
     assert finished_variables(stage_config(), str(whole), "rife", IMAGES) is None
 
 
-def test_what_it_returns_is_what_it_saved(whole, devices):
-    returned = leaves(train(whole, devices))
-    read = leaves(finished_variables(stage_config(), str(whole), STAGE, IMAGES))
-    jax.tree.map(np.testing.assert_array_equal, returned, read)
-    assert all(isinstance(leaf, np.ndarray) for leaf in returned.values())
-
-
 def test_earlier_stages_come_from_memory_and_stay_as_they_are(whole, tmp_path, devices):
-    given = finished_variables(stage_config(), str(whole), STAGE, IMAGES)
-    given = jax.device_get(given)
+    given = jax.device_get(finished_variables(stage_config(), str(whole), STAGE, IMAGES))
     before = jax.tree.map(np.copy, given)
     config = stage_config()
     config.stages[
@@ -175,11 +166,13 @@ def test_nothing_moves_to_the_devices_unasked(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("steps", [(2, 3), (12, 99)])
-def test_trace_of_some_steps(tmp_path, devices, steps):
+def test_trace_of_some_steps(whole, tmp_path, devices, steps):
     config = stage_config()
     config.profile = steps
+    config.seed = 1
     train(tmp_path, devices, config=config)
     assert list((tmp_path / "profile" / STAGE).rglob("*.xplane.pb"))
+    assert logged(tmp_path)[0]["loss"] != logged(whole)[0]["loss"]  # another seed
 
 
 def test_log(whole):
@@ -195,12 +188,15 @@ def test_log(whole):
         assert all(np.isfinite(record[name]) for name in ("loss", "gradient_norm"))
 
 
-def test_finished_stage_is_left_alone(whole, devices):
+def test_finished_stage_is_left_alone_and_returned(whole, devices):
     before = saved(whole), logged(whole)
-    train(whole, devices)
+    returned = leaves(train(whole, devices))
     after = saved(whole), logged(whole)
     assert before[1] == after[1]
     jax.tree.map(np.testing.assert_array_equal, before[0], after[0])
+    read = leaves(finished_variables(stage_config(), str(whole), STAGE, IMAGES))
+    jax.tree.map(np.testing.assert_array_equal, returned, read)
+    assert all(isinstance(leaf, np.ndarray) for leaf in returned.values())
 
 
 def test_speed_is_that_of_the_steps(whole, tmp_path, devices, monkeypatch):
@@ -230,14 +226,6 @@ def test_speed_is_that_of_the_steps(whole, tmp_path, devices, monkeypatch):
     # After the checkpoint of step 5 no step but the sixth is left in its period.
     speeds = {record["step"]: record["images_per_second"] for record in logged(tmp_path)}
     assert speeds == {2: 8.0, 4: 8.0, 6: None, 8: 8.0, 10: 8.0, 12: 8.0}
-
-
-def test_seed_decides(whole, tmp_path, devices):
-    config = stage_config()
-    config.seed = 1
-    config.stages[STAGE].epochs = 1
-    train(tmp_path, devices, config=config)
-    assert logged(tmp_path)[0]["loss"] != logged(whole)[0]["loss"]
 
 
 class Crash(Exception):
@@ -365,8 +353,7 @@ def natural():
 
 
 def test_identities_and_running_statistics_go_on_too(tmp_path):
-    # As above on a stage with batch norm, and what a later stage takes over from it.
-    devices, stage = CompiledOnce("pmap"), "baseline"
+    devices, stage = CompiledOnce("pmap"), "baseline"  # a stage with batch norm
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(whole, devices, stage=stage)
     with pytest.raises(Stopped):
@@ -394,10 +381,9 @@ def test_stage_that_should_start_from_what_is_not_there(tmp_path):
 
 
 def test_number_of_steps():
-    config = stage_config()
-    assert num_steps(config, STAGE, 26) == (3, 12)
-    assert num_steps(config, STAGE, 24) == (3, 12)
-    assert num_steps(config, STAGE, 7) == (1, 4)  # fewer images than a batch still make an epoch
+    # Fewer images than a batch still make an epoch.
+    for images, expected in ((26, (3, 12)), (24, (3, 12)), (7, (1, 4))):
+        assert num_steps(stage_config(), STAGE, images) == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

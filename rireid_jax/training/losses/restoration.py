@@ -28,7 +28,7 @@ class Restoration(Term):
             False, "whether images that are their own original are left out, as in SING"
         ),
     }
-    needs: ClassVar = ("target",)
+    needs: ClassVar = ("restored", "target", "mask")
 
     mask: ConfigDict
     low_only: bool
