@@ -67,9 +67,7 @@ def finished_variables(
     """Loads the variables with which a stage ended; None unless its last checkpoint is intact."""
     with Checkpoints(workdir, stage) as checkpoints:
         found = checkpoints.find_variables(num_steps(config, stage, num_images)[1])
-    return jax.device_get(
-        found
-    )  # on the host, so that no device holds it until a later stage needs it
+    return jax.device_get(found)  # so that no device holds it until a later stage needs it
 
 
 def initial_variables(
