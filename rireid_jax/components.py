@@ -69,7 +69,7 @@ IMAGE_SIZE = numbers(
 
 
 def increasing(values: Sequence[float]) -> bool:
-    """Whether every value is above the one before it."""
+    """Returns whether every value is above the one before it."""
     return all(a < b for a, b in pairwise(values))
 
 
@@ -128,7 +128,9 @@ class Registry(Mapping[str, T]):
 
         def add(component: T) -> T:
             known = self._components.get(name, component)
-            if _origin(known) != _origin(component):  # running a module twice replaces its own
+            if _origin(known) != _origin(
+                component
+            ):  # a module may replace its own component when it is run twice
                 raise ValueError(f"{self.kind} {name!r} is registered by {_origin(known)} already")
             self._components[name] = component
             return component
@@ -192,7 +194,7 @@ class Slot:
 
     def fields(self) -> dict[str, Any]:
         """Returns all fields of the section."""
-        name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
+        name = Field(self.default, f"name of the {self.registry.kind}", in_registry(self.registry))
         return disjoint({"name": name, **self.own}, all_options(self.registry))
 
 
