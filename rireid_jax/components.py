@@ -128,9 +128,8 @@ class Registry(Mapping[str, T]):
 
         def add(component: T) -> T:
             known = self._components.get(name, component)
-            if _origin(known) != _origin(
-                component
-            ):  # a module may replace its own component when it is run twice
+            # A module that is run twice may replace its own component.
+            if _origin(known) != _origin(component):
                 raise ValueError(f"{self.kind} {name!r} is registered by {_origin(known)} already")
             self._components[name] = component
             return component
