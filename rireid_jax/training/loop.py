@@ -291,7 +291,7 @@ class _Progress:
     ):
         self._config, self._stage, self._log = config, stage, log
         # Of the module that the stage is about: the last that inference passes.
-        self._schedule = list(schedules.values())[-1]
+        self._schedule = jax.jit(list(schedules.values())[-1])
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
