@@ -47,7 +47,7 @@ benchmarks-page: .venv/run  ## Writes docs/benchmarks.md from the code's tables.
 	$(BIN)/python benchmarks/describe.py > docs/benchmarks.md
 
 BENCHMARKS := steps pipeline ranking startup checkpoints
-bench: .venv/dev  ## Measures benchmarks/results.md: speed beside PyTorch's and NumPy's.
+bench: .venv/dev  ## Measures benchmarks/results.md: speed compared with PyTorch and NumPy.
 	for name in $(BENCHMARKS); do PYTHONPATH=tests $(BIN)/python benchmarks/$$name.py || exit; done
 
 bench-build: .venv/dev  ## Measures benchmarks/build.md: speed and memory of building data sets.

@@ -1,9 +1,9 @@
-"""How fast data sets are built, and in how much memory: prints benchmarks/build.md.
+"""Measures how fast data sets are built and how much memory that takes, and prints benchmarks/build.md.
 
-Downloads of 2,000 and of 20,000 images are made of a few hundred drawn ones under many names, and built into
+The downloads have 2,000 and 20,000 files, copies of a few hundred drawn images under many names. They are built into
 VR-MSMT17 (JPEG of 48 to 176 pixels' width, down-sampled) and natural images (JPEG of 500x375 pixels, as is usual
 in ImageNet, cropped to 256x128), by threads of one process and by Apache Beam's DirectRunner in two processes. Every
-build is a process of its own, so that its peak memory is its own; the disk's cache is warm for all of them.
+build runs in a new process, so that its peak memory can be measured; the disk cache is warm for all of them.
 """
 
 import argparse
@@ -32,9 +32,9 @@ from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import encode_jpeg
 
-SIZES = (2_000, 20_000)  # images
-REPEATS = 3  # builds of the smaller size, of which the median counts; the larger one is built once
-DRAWN = 200  # different images
+SIZES = (2_000, 20_000)  # numbers of images
+REPEATS = 3  # builds of the smaller size, for a median; the larger size is built once
+DRAWN = 200  # number of different images
 EXECUTORS = {
     "threads": {},
     "Beam, 2 processes": {
@@ -44,14 +44,14 @@ EXECUTORS = {
 
 
 def recipe(dataset: str, count: int) -> dict[str, Any]:
-    """The recipe of a data set of `count` images."""
+    """Returns the recipe of a data set of `count` images."""
     if dataset == "natural_images":
         return dict(count=count, size=(256, 128), seed=0)
     return recipe_of(dataset)
 
 
 def write_msmt17(folder: Path, count: int) -> Path:
-    """A folder MSMT17_V1 of `count` images: half to train on, the rest query and gallery."""
+    """Writes a folder MSMT17_V1 of `count` images; half are for training, the others are queries and gallery."""
     rng = np.random.default_rng(0)
     drawn = []
     for n in range(DRAWN):
@@ -60,7 +60,7 @@ def write_msmt17(folder: Path, count: int) -> Path:
         drawn.append(encode_jpeg(Image.fromarray(pixels), 90))
     lists: dict[str, list[str]] = {"train": [], "val": [], "query": [], "gallery": []}
     for n in range(count):
-        shot, place = divmod(n, count // 20)  # twenty images of every identity
+        shot, place = divmod(n, count // 20)  # every identity has twenty images
         half, role = ("train", "val" if shot == 9 else "train")
         if shot >= 10:
             half, role = ("test", "query" if shot < 12 else "gallery")
@@ -76,7 +76,7 @@ def write_msmt17(folder: Path, count: int) -> Path:
 
 
 def write_photographs(folder: Path, count: int) -> Path:
-    """JPEG images of 500x375 pixels, a thousand to a folder, a tenth more than are to be chosen."""
+    """Writes JPEG images of 500x375 pixels, a thousand per folder and a tenth more than the build chooses."""
     drawn = [encode_jpeg(Image.fromarray(dead_leaves(0, n, (375, 500))), 90) for n in range(DRAWN)]
     for n in range(count + count // 10):
         path = folder / f"n{n // 1000:08d}" / f"{n:08d}.jpg"
@@ -91,7 +91,7 @@ WRITERS = {"vr_msmt17": write_msmt17, "natural_images": write_photographs}
 def build_once(
     dataset: str, executor: str, count: str, raw: str, data_dir: str
 ) -> dict[str, float]:
-    """Builds in this process. Returns seconds and MiB."""
+    """Builds in this process; returns seconds and MiB."""
     start, before = time.perf_counter(), _peak(os.getpid())
     made_by = recipe(dataset, int(count))
     build(dataset, made_by, data_dir=data_dir, raw_dir=raw, **EXECUTORS[executor])
@@ -99,7 +99,7 @@ def build_once(
 
 
 def measure(dataset: str, executor: str, raw: Path, count: int) -> dict[str, Any]:
-    """Builds in processes of their own."""
+    """Builds every data set in a process of its own."""
     runs = []
     for _ in range(REPEATS if count == min(SIZES) else 1):
         with tempfile.TemporaryDirectory(dir=raw.parent) as data_dir:
@@ -135,7 +135,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 def page(rows: list[dict[str, Any]]) -> str:
-    """The table in Markdown, and what it says about growth."""
+    """Returns the table in Markdown, and sentences on how time and memory grow."""
     lines = [
         "| data set | built by | images | seconds | images/s | peak MiB | largest worker MiB |",
         "|---|---|---|---|---|---|---|",
@@ -168,9 +168,9 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 
 def _peak(pid: int) -> float:
-    """The most memory that a process has held, in MiB; 0 if it has ended.
+    """Returns the peak memory of a process in MiB; 0 if it has ended.
 
-    Not getrusage's: that one is inherited from the parent.
+    It does not use getrusage, whose peak is inherited from the parent.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
@@ -182,7 +182,7 @@ def _peak(pid: int) -> float:
 
 def _descendants(pid: int) -> Iterator[int]:
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended meanwhile
             for child in map(int, file.read_text().split()):
                 yield child
                 yield from _descendants(child)

@@ -1,4 +1,4 @@
-"""How long training stands still for a checkpoint, beside torch.save of the same arrays.
+"""Measures how long a checkpoint interrupts training, compared with torch.save of the same arrays.
 
 python benchmarks/checkpoints.py
 """
@@ -24,15 +24,15 @@ from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 
-STEPS = 12  # of a round; the first is the one before which the state is saved
+STEPS = 12  # steps per round; the state is saved before the first of them
 ROUNDS = 5
-STEP_SECONDS = 0.2  # about, of a matrix product that stands for a step
+STEP_SECONDS = 0.2  # approximate time of the matrix products that represent a step
 STAGE = "joint"
 SIZES = {"paper": "vr_market1501", "embedded": "pedestrians"}
 
 
 def state_of(dataset: str) -> TrainState:
-    """The state of the joint stage, with noise for weights, as trained ones look to a compressor."""
+    """Returns a state of the joint stage with noise as weights, which compresses as badly as trained weights do."""
     config = base_config(dataset)
     network = create_network(config, STAGE, num_classes=751)
     rng = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def state_of(dataset: str) -> TrainState:
 
 
 def steps(step: Callable[[], Any], save: Callable[[], None] | None) -> tuple[float, float]:
-    """(seconds that saving holds the loop up, seconds of all steps with it)."""
+    """Returns (seconds for which saving blocks the loop, seconds of all steps including these)."""
     start = time.perf_counter()
     if save is not None:
         save()
@@ -86,7 +86,7 @@ def row(size: str, dataset: str, folder: Path) -> dict[str, Any]:
     place = folder / size
     place.mkdir()
     with Checkpoints(str(place), STAGE) as checkpoints:
-        for turn in range(ROUNDS + 1):  # the first is not counted
+        for turn in range(ROUNDS + 1):  # the first round is not counted
             for name, step, save in (
                 ("ours", our_step, lambda: checkpoints.save(state, turn)),  # noqa: B023
                 ("torch", their_step, lambda: torch.save(tensors, place / "torch.pth")),

@@ -1,8 +1,8 @@
-"""Writes docs/benchmarks.md: `make benchmarks-page`.
+"""Writes docs/benchmarks.md; `make benchmarks-page` runs it.
 
-The section on a data set is in the data set's own file, the introduction and the published figures are in
-benchmarks/text. A line such as `<!-- recipe -->` is replaced by what the code itself says: the layout of a
-download, a recipe and its presets, commands, published figures.
+The section on a data set is in the file of the data set, and the introduction and the published figures are in
+benchmarks/text. Lines such as `<!-- recipe -->` are replaced by text that is generated from the code: the layout of a
+download, a recipe and its presets, commands, and published figures.
 
 python benchmarks/describe.py > docs/benchmarks.md
 """
@@ -24,8 +24,8 @@ from rireid_jax.paper.published import (
 )
 
 HERE = Path(__file__).parent
-WIDTH = 120  # characters of a line that is not a row of a table
-# Sections refer to those before them; a data set that is not here comes at the end.
+WIDTH = 120  # greatest length in characters of a line outside tables
+# A section may refer to the ones before it. Data sets that are not listed here follow at the end.
 _ORDER = (
     "caviar",
     "mlr_viper",
@@ -38,7 +38,7 @@ _ORDER = (
     "pedestrians",
 )
 SECTIONS = (*_ORDER, *(name for name in sorted(DATASETS) if name not in _ORDER))
-# The two kinds of benchmark, whose published figures make a table each.
+# The two kinds of benchmarks; each has a table of published figures.
 ALL_LOW = ("vr_market1501", "vr_msmt17")
 LOW_QUERIES = tuple(name for name in BENCHMARKS if name not in ALL_LOW)
 
@@ -46,8 +46,8 @@ Recipes = Mapping[str, Mapping[str, Any]]
 
 
 def page() -> str:
-    """The page, as Markdown."""
-    told: dict[str, object] = {}  # default by explanation, of options that were explained
+    """Returns the page in Markdown."""
+    told: dict[str, object] = {}  # default of each option that was explained, by its explanation
     return "\n".join(_section(name, told) for name in ("introduction", *SECTIONS, "published"))
 
 
@@ -74,20 +74,20 @@ def _text(section: str) -> str:
 
 
 def _link(section: str) -> str:
-    """To the section's heading, under the name that GitHub makes of it."""
+    """Returns a link to a section, with the anchor that GitHub makes of its heading."""
     title = _text(section).partition("\n")[0].removeprefix("## ")
     anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
     return f"[{title}](#{anchor})"
 
 
 def _speed() -> str:
-    """The table of benchmarks/build.py, if it was run."""
+    """Returns the table of benchmarks/build.py, if it was run."""
     table = HERE / "build.md"
     return table.read_text().strip() if table.exists() else "Not measured yet."
 
 
 def _layout(dataset: str) -> str:
-    """The files of a download, and how many images and identities its authors count."""
+    """Returns the files of a download, and the numbers of images and identities that its authors state."""
     layout = DATASETS[dataset].layout
     counts = []
     for role, count in layout.counts(DATASETS[dataset].recipe_values()).items():
@@ -111,12 +111,14 @@ def _recipe(dataset: str, told: dict[str, object]) -> str:
 
 
 def _options(recipe: Mapping[str, Field], others: Recipes, told: dict[str, object]) -> str:
-    """Options by row: default, what others change, meaning. Those that are as before share the last row.
+    """Returns a table of options: default, changes in other recipes, meaning.
+
+    Options that were explained before and have not changed share the last row.
 
     Args:
-      recipe: the options.
-      others: other recipes, by what they are called.
-      told: the default for which each meaning was told; grows.
+      recipe: fields of the recipe, by option.
+      others: other recipes, by title.
+      told: default of each option that was already explained, by its explanation; changed in place.
     """
     rows = [["option", "default", *others, "meaning, and why this default"]]
     as_before = []
@@ -147,7 +149,7 @@ def _commands(dataset: str) -> str:
         (dataset, f"{raw_dir} --mode build"),
         (dataset, backbone),
     ]
-    for preset in list(DATASETS[dataset].presets)[-1:]:  # an example
+    for preset in list(DATASETS[dataset].presets)[-1:]:  # one example value
         commands.append((f"{dataset}/{preset}", f"{raw_dir} {backbone}"))
     lines = [
         f"python -m rireid_jax.main --config configs/joint.py:{name} {rest}"
@@ -161,7 +163,7 @@ def _commands(dataset: str) -> str:
 
 
 def _published(benchmarks: Sequence[str]) -> str:
-    """Published figures: a row for a method in a source, a column for a benchmark, notes by letter."""
+    """Returns a table of published figures: a row per method in a source, a column per benchmark, notes by letter."""
     results = [result for result in RESULTS if result.benchmark in benchmarks]
     notes: dict[tuple[bool, str], list[str]] = {}
     for result in results:

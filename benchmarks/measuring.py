@@ -1,7 +1,7 @@
-"""What the benchmarks share: timing side by side, the machine's ceilings, and the file of results.
+"""Code that the benchmarks share: interleaved timing, the ceilings of the machine, and the file of results.
 
-Each benchmark is a command of its own that puts its section into benchmarks/results.json and writes
-benchmarks/results.md anew from all sections.
+Each benchmark is a command that updates its own section in benchmarks/results.json and then rewrites
+benchmarks/results.md from all sections.
 """
 
 import json
@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import torch
 
 RESULTS = Path(__file__).with_name("results.json")
-# Of the last minute; cores that others keep busy make every figure doubtful.
+# Load average of the last minute. If other programs keep cores busy, every figure is doubtful.
 LOAD = os.getloadavg()[0]
-# The order of the page.
+# Sections in the order of the page.
 SECTIONS = ("steps", "steps on one core", "pipeline", "ranking", "startup", "checkpoints")
 
 
@@ -34,13 +34,13 @@ def interleaved(
     warmup: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Times functions turn and turn about, so that whatever else the machine does hits all of them alike.
+    """Times functions in alternation, so that other load on the machine affects all of them equally.
 
     Args:
-      functions: by name; each returns when its work is done, so what is asynchronous waits for it itself.
-      rounds: timed calls of each.
-      warmup: calls of each before; compilation is in the first.
-      clock: `time.process_time` is fair on a core that others share.
+      functions: functions by name; each must wait for its own asynchronous work before it returns.
+      rounds: number of timed calls of each function.
+      warmup: number of untimed calls of each function before; the first one compiles.
+      clock: clock to use; `time.process_time` is fair on a core that other programs share.
 
     Returns:
       Seconds of each call, by name.
@@ -50,9 +50,9 @@ def interleaved(
             function()
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds):
-        # Every other round backwards, so that none always follows the same one.
+        # Every other round runs in reverse, so that no function always follows the same other one.
         for name in list(functions)[:: 1 if turn % 2 == 0 else -1]:
-            time.sleep(0.01)  # thread pools go on spinning for a while after their last task
+            time.sleep(0.01)  # thread pools keep spinning for a while after their last task
             start = clock()
             functions[name]()
             seconds[name].append(clock() - start)
@@ -60,19 +60,19 @@ def interleaved(
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
-    """How many times faster ours is: the median over rounds of the quotient within a round.
+    """Returns how many times faster ours is, as the median over rounds of the ratio within a round.
 
     Args:
       theirs: seconds of each round, as `interleaved` returns them.
-      ours: of the same rounds.
+      ours: our seconds in the same rounds.
     """
     return statistics.median(t / o for t, o in zip(theirs, ours, strict=True))
 
 
 def ceilings(clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-    """The most that this machine does, measured now: of products in FLOP/s, of copies in bytes/s (read and written).
+    """Measures the ceilings of this machine: matrix products in FLOP/s and copies in bytes/s (read plus written).
 
-    Keys: "jax matmul", "torch matmul", "jax copy", "torch copy", in float32; on a GPU also the products in bfloat16.
+    The keys are "jax matmul", "torch matmul", "jax copy" and "torch copy", in float32; a GPU adds products in bfloat16.
     """
     on_gpu = jax.default_backend() != "cpu"
     n, length = (8192, 2**28) if on_gpu else (2048, 2**25)
@@ -101,14 +101,14 @@ def ceilings(clock: Callable[[], float] = time.perf_counter) -> dict[str, float]
 
 
 def finished(result: Any) -> Any:
-    """PyTorch's result, once the device is done with it."""
+    """Returns PyTorch's result after the device has finished it."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return result
 
 
 def machine() -> dict[str, str]:
-    """Device, cores and versions."""
+    """Describes the device, its cores and the versions."""
     device = jax.devices()[0]
     name = _cpu() if device.platform == "cpu" else device.device_kind
     packages = ("jax", "jaxlib", "flax", "torch", "numpy")
@@ -135,11 +135,11 @@ def publish(
     """Puts a benchmark's rows into results.json, writes results.md, and prints the section.
 
     Args:
-      section: of `SECTIONS`.
-      title: of the table.
-      rows: of the table; the columns are the first row's keys. Strings stand as they are, numbers with three
-        significant digits.
-      notes: lines below the table: how it was measured, and why what is missed is missed.
+      section: one of `SECTIONS`.
+      title: title of the table.
+      rows: rows of the table, whose columns are the keys of the first row. Strings are printed unchanged, numbers with
+        three significant digits.
+      notes: lines below the table that say how it was measured, and why a goal was missed.
     """
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     command = f"python {' '.join([os.path.relpath(sys.argv[0]), *sys.argv[1:]])}"

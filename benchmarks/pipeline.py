@@ -1,4 +1,4 @@
-"""Training batches on one core, beside a torch DataLoader with Pillow that does the same to the same records.
+"""Training batches on one core, compared with a torch DataLoader with Pillow that does the same to the same records.
 
 python benchmarks/pipeline.py
 """
@@ -26,18 +26,19 @@ from rireid_jax.data.pedestrians import render
 from rireid_jax.data.records import Record, encode_jpeg, encode_png
 
 BATCH = 32
-BATCHES, WARMUP = 12, 4  # of a timed round, and before it: more than are read ahead
+# Timed batches per round, and untimed ones before them, more than are read ahead.
+BATCHES, WARMUP = 12, 4
 BATCHES_OF_WORKERS, WARMUP_OF_WORKERS = 48, 24
 ROUNDS, ROUNDS_OF_WORKERS = 7, 3
-NATIVE = (128, 64)  # of an original, as in Market-1501
-DRAWN, RECORDS = 256, 12_936  # different images, and how many Market-1501 has
+NATIVE = (128, 64)  # size of an original, (height, width) in pixels, as in Market-1501
+DRAWN, RECORDS = 256, 12_936  # different images, and records in total (as many as Market-1501 has)
 ENLARGED, MIN_RATIO = 1.125, 0.25
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 
 
 def records(kind: str) -> list[Record]:
-    """Originals as JPEG to be degraded as they are read, or stored pairs as PNG with masks."""
+    """Returns JPEG originals that are degraded when they are read, or stored PNG pairs with masks."""
     made = []
     for n in range(DRAWN):
         pixels, mask = render(0, n, n % 4, 0, size=NATIVE)
@@ -53,7 +54,7 @@ def records(kind: str) -> list[Record]:
 
 
 class Reference(Dataset):
-    """What a user of torchreid would write, with torchvision's transforms by their definition.
+    """The data set that a user of torchreid would write, with torchvision's transforms written out.
 
     An example is (image, target, mask, identity, r); images are normalised float32 `[3, H, W]`.
     """
@@ -82,7 +83,7 @@ class Reference(Dataset):
         return image, target, mask, record.pid, np.float32(record.resolution)
 
     def _transform(self, pictures: list[Image.Image]) -> list[Image.Image]:
-        """Random crop of the enlarged image, random flip; the same for all."""
+        """Applies one random crop of the enlarged image and one random flip to all images."""
         height, width = self._size
         if random.random() < 0.5:
             tall, wide = round(height * ENLARGED), round(width * ENLARGED)
@@ -100,19 +101,19 @@ class Reference(Dataset):
 
 
 def to_tensor(picture: Image.Image) -> torch.Tensor:
-    """As torchvision's: uint8 `[H, W, C]` to float32 `[C, H, W]` in [0, 1]."""
+    """Does what torchvision's does: uint8 `[H, W, C]` to float32 `[C, H, W]` in [0, 1]."""
     pixels = torch.from_numpy(np.array(picture, np.uint8))
     pixels = pixels.view(picture.height, picture.width, len(picture.getbands()))
     return pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
 
 
 def normalise(image: torch.Tensor) -> torch.Tensor:
-    """As torchvision's."""
+    """Does what torchvision's does."""
     return image.clone().sub_(MEAN).div_(DEVIATION)
 
 
 def pillow_alone(source: Sequence[Record], size: tuple[int, int]) -> Callable[[], None]:
-    """Decoding and resampling and nothing else: the least that any pipeline with Pillow takes for such records."""
+    """Only decodes and resamples, which is the lower bound for any pipeline that uses Pillow on such records."""
     rng, order = random.Random(0), itertools.cycle(range(len(source)))
 
     def run() -> None:
@@ -136,7 +137,7 @@ def pillow_alone(source: Sequence[Record], size: tuple[int, int]) -> Callable[[]
 
 
 def seconds_of(batches: Iterator[Any], count: int, warmup: int) -> float:
-    """Of so many batches, from when those are used up that were made ahead, while somebody else was measured."""
+    """Times `count` batches, after `warmup` batches that were read ahead while something else was measured."""
     for _ in range(warmup):
         next(batches)
     start = time.perf_counter()
@@ -166,7 +167,7 @@ def theirs(source: Sequence[Record], size: tuple[int, int], workers: int) -> Ite
 
 
 def on_one_core(source: Sequence[Record], size: tuple[int, int]) -> dict[str, list[float]]:
-    """Seconds of each round without worker processes."""
+    """Measures the seconds of each round without worker processes."""
     first, second = ours(source, size, 0), theirs(source, size, 0)
     alone = pillow_alone(source, size)
     seconds: dict[str, list[float]] = {"ours": [], "torch": [], "pillow": []}
@@ -181,7 +182,7 @@ def on_one_core(source: Sequence[Record], size: tuple[int, int]) -> dict[str, li
 
 
 def with_workers(source: Sequence[Record], size: tuple[int, int]) -> dict[str, list[float]]:
-    """Seconds of each round, whose workers are started before and ended after it."""
+    """Measures the seconds of each round; its workers start before the round and end after it."""
     seconds: dict[str, list[float]] = {"ours": [], "torch": []}
     for _ in range(ROUNDS_OF_WORKERS):
         for name, make in (("ours", ours), ("torch", theirs)):
@@ -213,7 +214,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cores = os.sched_getaffinity(0)
     rows = []
-    os.sched_setaffinity(0, {min(cores)})  # of threads begun from here on, too
+    os.sched_setaffinity(0, {min(cores)})  # threads that start later inherit it
     for kind in ("JPEG, degraded", "PNG pairs"):
         for size in ((256, 128), (64, 32)):
             rows.append(row(kind, size, workers=0))

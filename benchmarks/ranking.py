@@ -1,4 +1,4 @@
-"""Ranking at the sizes of Market-1501 and MSMT17, beside NumPy evaluators written as the field does it.
+"""Ranking at the sizes of Market-1501 and MSMT17, compared with NumPy evaluators as the field writes them.
 
 python benchmarks/ranking.py
 """
@@ -20,11 +20,11 @@ from rireid_jax.evaluation import rank
 
 DIM = 256
 ROUNDS = 3
-LITERAL_QUERIES = 20  # of the evaluator with a Python loop over the gallery, which takes so long
+LITERAL_QUERIES = 20  # queries for the evaluator with a Python loop over the gallery, which is slow
 
 
 class Size(NamedTuple):
-    """Of a benchmark's test split, and how many of its queries NumPy ranks, for want of memory and time."""
+    """The size of a benchmark's query and gallery. To save memory and time, NumPy only ranks `of_numpy` queries."""
 
     queries: int
     gallery: int
@@ -40,7 +40,7 @@ SIZES = {
 
 
 def search(size: Size) -> tuple[np.ndarray, ...]:
-    """Noise about a centre for every identity, in the order of `rank`'s arguments."""
+    """Returns features (noise around a centre per identity) and labels, in the order of `rank`'s arguments."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((size.identities, DIM), np.float32)
     pids, camids = (
@@ -61,7 +61,7 @@ def evaluate_by_sorting(
     *,
     literal: bool,
 ) -> tuple[float, float]:
-    """(Rank-1, mAP) from the whole matrix of distances, an argsort of it, and a loop over queries.
+    """Returns (Rank-1, mAP) by an argsort of the whole distance matrix and a loop over queries.
 
     Args:
       query: `[Q, D]`.
@@ -70,8 +70,8 @@ def evaluate_by_sorting(
       gallery_pids: `[G]`.
       query_camids: `[Q]`.
       gallery_camids: `[G]`.
-      literal: precisions by a list comprehension over the gallery, which is how the field's libraries have it;
-        False: by NumPy, which is kinder.
+      literal: whether precisions are computed by a list comprehension over the gallery, as in the field's libraries,
+        and not by NumPy, which is faster.
     """
     distances = (query**2).sum(1)[:, None] + (gallery**2).sum(1)
     distances -= 2 * (query @ gallery.T)
@@ -94,7 +94,7 @@ def evaluate_by_sorting(
 
 
 def peak_memory(name: str) -> dict[str, float]:
-    """MiB that ranking takes at most beyond what the process held with the features made."""
+    """Measures the peak memory of ranking in MiB, above what the process holds with the features alone."""
     arrays = search(SIZES[name])
     before = _status("VmRSS")
     rank(*arrays)
@@ -112,7 +112,7 @@ def row(name: str, size: Size, ceiling: float) -> dict[str, Any]:
     chosen = np.random.default_rng(1).permutation(size.queries)[: size.of_numpy]
 
     def first(count: int) -> tuple[np.ndarray, ...]:
-        """The search for some of the queries."""
+        """Returns the search restricted to `count` random queries."""
         return tuple(x if i % 2 else x[chosen[:count]] for i, x in enumerate(arrays))
 
     part, few = first(size.of_numpy), first(LITERAL_QUERIES)

@@ -1,4 +1,4 @@
-"""Writes docs/reproduction.md from a report: `make report` trains its rows first.
+"""Writes docs/reproduction.md from a report; `make report` trains its rows first.
 
 python benchmarks/reproduction.py runs/ablation-pedestrians > docs/reproduction.md
 """

@@ -1,14 +1,14 @@
-"""Whether a change of the code has changed a figure: the same runs by an earlier commit and by this one.
+"""Checks that a change of the code changes no figure, with the same runs by an earlier commit and by this one.
 
     python benchmarks/same_figures.py [RUN ...] [--before=COMMIT] [--folder=FOLDER]
 
-Each run is made twice, by `COMMIT` in a worktree of its own and by the working tree, on the same built data; their
-`results.json` are compared to the last digit, but for config, versions and seconds. What is in `FOLDER` already is not
-run again. All runs take about 50 minutes on two idle cores; `joint_short` alone takes three.
+Each run is made twice on the same built data, by `COMMIT` in a temporary worktree and by the working tree. The two
+`results.json` must be equal to the last digit, except for config, versions and seconds. Runs that `FOLDER` already
+holds are not repeated. All runs take about 50 minutes on two idle cores; `joint_short` alone takes three.
 
-Flags that mean the same in both versions differ where fields have moved: `_EPOCH` and `_TRICKS` say so. The stage
-`backbone` of configs/strong.py had the tricks of the other stages until they became settings of a stage; here it is
-given them, so that all else can be compared.
+Fields have moved since, so the two versions need different flags (`_EPOCH`, `_TRICKS`). In the earlier version the
+stage `backbone` of configs/strong.py shared the tricks of the other stages. Tricks are now settings of a stage, so the
+later version gets them by flags for `backbone`, and everything else can be compared.
 """
 
 import json
@@ -25,12 +25,12 @@ FOLDER = flags.DEFINE_string("folder", "runs/same-figures", "Where runs, logs an
 ROOT = Path(__file__).parents[1]
 _IGNORED = ("config", "seconds", "versions")
 
-# One epoch of a stage, before and after.
+# Flags that cut a stage to one epoch, in the earlier and in the later version.
 _EPOCH = (
     ("--config.stages.{}.epochs=1", "--config.stages.{}.decay_epochs=()"),
     ("--config.stages.{}.epochs=1", "--config.stages.{}.schedule.decay_epochs=()"),
 )
-# What configs/strong.py set for all stages before.
+# Settings that configs/strong.py made for all stages in the earlier version.
 _TRICKS = [
     f"--config.stages.backbone.{field}"
     for field in (
@@ -43,7 +43,7 @@ _TRICKS = [
         "augmentation.degrade_targets=0.5",
     )
 ]
-# By name: the config, the stages that are cut to one epoch, and flags for the version after.
+# By name: the config, the stages that are cut to one epoch, and flags for the later version.
 RUNS: dict[str, tuple[str, str, list[str]]] = {
     "joint_short": ("joint.py", "backbone ffsr_pretrain ffsr rife joint baseline", []),
     "joint": ("joint.py", "", []),
@@ -84,7 +84,7 @@ def _compare(name: str, earlier: Path, folder: Path) -> bool:
 
 
 def _results(name: str, version: int, code: Path, folder: Path) -> dict[str, object]:
-    """The figures of a run by a version, 0 before and 1 after; runs it unless it has been run."""
+    """Returns the figures of a run by the earlier (0) or the later (1) version, and runs it first if necessary."""
     config, stages, changes = RUNS[name]
     workdir = folder / ("before", "after")[version] / name
     path = workdir / "results.json"

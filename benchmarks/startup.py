@@ -1,6 +1,7 @@
-"""From the start of the process to the first finished step, and to an Extractor's first features.
+"""Measures the time from the start of a process to its first finished step, and to an Extractor's first features.
 
-Cold with an empty compilation cache and warm with that which the cold start left, beside PyTorch (eager).
+A cold start has an empty compilation cache and a warm start the cache that the cold one left. Both are compared with
+PyTorch (eager).
 
 PYTHONPATH=tests python benchmarks/startup.py
 """
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def train(folder: Path) -> None:
-    """A run of the command, ended after its first step."""
+    """Runs the command and ends the process after the first step."""
     import jax
 
     from rireid_jax import main as command
@@ -47,7 +48,7 @@ def train(folder: Path) -> None:
         nonlocal compiled, traced
         compiled += seconds if name.endswith("backend_compile_duration") else 0
         if name.endswith("jaxpr_trace_duration") and "train_step" in about.get("fun_name", ""):
-            traced = max(traced, seconds)  # of pmap and of the jit around it
+            traced = max(traced, seconds)  # it comes from pmap and from the jit around it
 
     jax.monitoring.register_event_duration_secs_listener(count)
 
@@ -57,7 +58,7 @@ def train(folder: Path) -> None:
         sys.stdout.flush()
         os._exit(0)
 
-    loop._Progress.add = first_step  # type: ignore[method-assign]  # the loop's own notice of a step
+    loop._Progress.add = first_step  # type: ignore[method-assign]  # the loop calls this after a step
     workdir = tempfile.mkdtemp(dir=folder)
     sys.argv = [
         "main",
@@ -74,7 +75,7 @@ def train(folder: Path) -> None:
 
 
 def extract(folder: Path) -> None:
-    """A library's user: an Extractor with variables at hand, and eight images."""
+    """Extracts features of eight images as a user of the library would, from variables in memory."""
     import jax
     import numpy as np
 
@@ -94,7 +95,7 @@ def extract(folder: Path) -> None:
 
 
 def train_torch(folder: Path) -> None:
-    """The same network's first step in PyTorch, from a batch at hand."""
+    """Runs the first step of the same network in PyTorch, on a batch in memory."""
     import torch
     from torch_reference import losses, train
     from torch_reference.ffsr import FFSRPaper
@@ -131,7 +132,7 @@ def tell(phase: str, **more: float) -> None:
 
 
 def start(what: str, folder: Path, cache: Path) -> dict[str, float]:
-    """Seconds from before the process is started to each of its phases."""
+    """Starts a process and returns the seconds from before its start to each of its phases."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "STARTED": repr(time.time())}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     done = subprocess.run(

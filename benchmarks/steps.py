@@ -1,10 +1,10 @@
-"""Train step and inference beside PyTorch's, from the same weights on the same batch: `make bench`.
+"""Times training step and inference against PyTorch, from the same weights on the same batch; `make bench` runs it.
 
-On CPU: FFSR, RIFE and both together, at the paper's size and at that of the embedded setting, in float32. On a GPU:
-both together at the paper's size, in bfloat16, with batches of 32, 64 and 256; neither TFDS nor Grain is needed.
+On CPU it times FFSR, RIFE and both together, at the paper's size and at the embedded size, in float32. On a GPU it
+times both together at the paper's size, in bfloat16, with batches of 32, 64 and 256, without TFDS and Grain.
 
-Bound to one core (`taskset -c 0`) it measures CPU time, without `torch.compile`. On a machine that others share only
-that is a comparison: PyTorch's threads spin while they wait for each other, and lose more than XLA's.
+If it is bound to one core (`taskset -c 0`), it measures CPU time, without `torch.compile`. On a shared machine only
+this is a fair comparison: PyTorch's threads spin while they wait for each other, and lose more time than XLA's.
 
 PYTHONPATH=tests python benchmarks/steps.py [SYSTEM/SIZE ...]
 """
@@ -45,11 +45,10 @@ ON_GPU = jax.default_backend() != "cpu"
 DEVICE = "cuda" if ON_GPU else "cpu"
 ONE_CORE = not ON_GPU and len(os.sched_getaffinity(0)) == 1
 CLOCK = time.process_time if ONE_CORE else time.perf_counter
-NOT_COMPILED = (
-    "rife/paper",
-)  # by torch.compile: it takes a minute, and the joint network holds it
-IDENTITIES = 751  # of Market-1501
-SECONDS = 8.0  # of timed rounds for each row
+# Skipped with torch.compile, which takes a minute for it; the joint network contains it anyway.
+NOT_COMPILED = ("rife/paper",)
+IDENTITIES = 751  # identities of Market-1501
+SECONDS = 8.0  # approximate duration of the timed rounds of a row
 THEIRS = ("eager", "compile")
 OBJECTIVES = {
     "ffsr": their_train.ffsr_objective,
@@ -60,12 +59,12 @@ OBJECTIVES = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: the network of a stage.
+    """One case to measure: the network of a stage.
 
     Attributes:
       system: "ffsr", "rife" or "joint".
       size: "paper", or "embedded" for the two-core setting.
-      batch: images a step.
+      batch: images per step.
     """
 
     system: str
@@ -78,10 +77,10 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Steps of a timed call, enqueued before waiting, as in training.
+        """The number of steps in a timed call, which are enqueued before it waits, as in training.
 
-        One step of the paper's size on CPU takes a second. One of the embedded size takes less than threads need to
-        wake up after the pause between two calls.
+        A step at the paper's size takes a second on CPU, so one is enough. A step at the embedded size takes less time
+        than threads need to wake up after the pause between two calls.
         """
         return 1 if self.size == "paper" and not ON_GPU else 10
 
@@ -109,7 +108,7 @@ CASES = (
 
 
 def random_batch(size: tuple[int, int], count: int) -> dict[str, np.ndarray]:
-    """A batch as the input pipeline makes it, of noise."""
+    """Returns a batch of noise in the format of the input pipeline."""
     rng = np.random.default_rng(0)
     image, target = rng.integers(0, 256, (2, count, *size, 3), np.uint8)
     return {
@@ -123,7 +122,7 @@ def random_batch(size: tuple[int, int], count: int) -> dict[str, np.ndarray]:
 
 
 def their_batch(batch: Mapping[str, np.ndarray]) -> their_train.Batch:
-    """The same for PyTorch: on the device, normalised, in channels_last."""
+    """Returns the same batch for PyTorch: on the device, normalised, in channels_last."""
 
     def images(x: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(np.array(normalise(jnp.asarray(x)))).permute(0, 3, 1, 2)
@@ -150,7 +149,7 @@ def make_reference(config: ConfigDict) -> JointNetwork:
 def our_training(
     config: ConfigDict, stage: str, variables: Any, batch: Mapping[str, np.ndarray], kind: str
 ) -> Callable[[int], float]:
-    """Steps under "pmap" or "shard_map", from a batch in the host's memory. Returns the last one's loss."""
+    """Runs steps under "pmap" or "shard_map" on a batch in host memory; returns the loss of the last step."""
     parallel = Parallel(kind)
     network = create_network(config, stage, IDENTITIES, AXIS)
     optimizer, _ = create_optimizer(config, stage, steps_per_epoch=1000)
@@ -170,7 +169,7 @@ def our_training(
 def their_training(
     reference: JointNetwork, stage: str, batch: their_train.Batch, *, compiled: bool
 ) -> Callable[[int], float]:
-    """Steps of `torch_reference`, in bfloat16 on a GPU. Returns the last one's loss."""
+    """Runs steps of `torch_reference`, in bfloat16 on a GPU; returns the loss of the last step."""
     network = their_part(reference, stage).train()
     optimizer, _ = their_train.paper_optimizer(network, 0.01, [])
     forward = torch.compile(network) if compiled else network
@@ -194,7 +193,7 @@ def their_part(reference: JointNetwork, stage: str) -> nn.Module:
 def our_inference(
     config: ConfigDict, stage: str, variables: Any, batch: Mapping[str, np.ndarray]
 ) -> Callable[[int], Any]:
-    """Features, or restored images where there are none, from images in the host's memory."""
+    """Computes features from images in host memory, or restored images if there is no extractor."""
     parallel = Parallel("shard_map")
     network = create_network(config, stage, IDENTITIES)
     variables = parallel.replicate(variables)
@@ -230,7 +229,7 @@ def their_inference(
 
 
 def rows(case: Case, ceiling: float) -> Iterator[dict[str, Any]]:
-    """The rows of a case: train step, inference."""
+    """Returns the rows of a case: training step and inference."""
     config, stage = case.config(), case.system
     size = tuple(config.data.image_size)
     batch = random_batch(size, case.batch)
@@ -256,7 +255,7 @@ def rows(case: Case, ceiling: float) -> Iterator[dict[str, Any]]:
         inference[name] = their_inference(
             fresh_reference(), stage, batch_of_theirs, compiled=compiled
         )
-    # Backward passes are twice the work of the forward pass, as is usual in counting.
+    # The backward pass is counted as twice the forward pass, as is usual.
     for work, functions, count in (("train", training, 3 * flops), ("inference", inference, flops)):
         yield dict(system=case.system, size=case.size, batch=case.batch, work=work) | measured(
             functions, case.steps, count, ceiling
@@ -266,10 +265,10 @@ def rows(case: Case, ceiling: float) -> Iterator[dict[str, Any]]:
 def measured(
     functions: Mapping[str, Callable[[int], Any]], steps: int, flops: float, ceiling: float
 ) -> dict[str, Any]:
-    """The columns of a row that are measured: milliseconds of a step, ratios, FLOPs."""
+    """Returns the measured columns of a row: milliseconds per step, ratios, FLOPs."""
     first = {name: function(1) for name, function in functions.items()}
     losses = [loss for loss in first.values() if isinstance(loss, float)]
-    # From the same weights on the same batch: else it is not the same work.
+    # Equal results from the same weights and batch show that both do the same work.
     if not ON_GPU and losses:
         np.testing.assert_allclose(losses, losses[0], rtol=1e-3)
     rounds_of = {name: functools.partial(function, steps) for name, function in functions.items()}

@@ -1,8 +1,9 @@
-"""The systems of the paper's Tables 1 to 3, one or all: `configs/ablation.py:ROW[,DATASET]` or `...:DATASET`.
+"""The systems of the paper's Tables 1 to 3: one with `configs/ablation.py:ROW[,DATASET]`, or all with `...:DATASET`.
 
 `configs/ablation.py:srcnn,vr_msmt17` trains one row; `rireid_jax/paper/rows.py` names the rows. Without a row the
 config holds the stages of all rows, for `--mode report --config configs/ablation.py:vr_msmt17`. That command trains
-each row in a folder of its own, copies what another row has trained already, and writes our tables next to the paper's.
+each row in a folder of its own, copies the stages that another row has already trained, and writes our tables next to
+the paper's.
 
 The rows of a table differ only in what the table compares. Every extractor learns for as many epochs as RIFE does in
 stages 2 and 3 together, at the same rates. Rows with a super-resolution network X have these stages:
@@ -11,18 +12,18 @@ stages 2 and 3 together, at the same rates. Rows with a super-resolution network
     X            X on the data set's persons, Eq. 5    X_apart      the same for more epochs, or
                                                        X_joint      both learn, Eq. 4
 
-SING has an SRCNN of its own for X, and its last stage is `sing`, where Eq. 5 counts low images alone. CSR-GAN's
-generators are not pre-trained on natural images, because its authors' are not: in `csr_gan_pretrain` they learn from
-the data set's persons by MSE, and in `csr_gan` against discriminators, with an optimizer of their own, while ResNet50
-learns as in the other rows.
+For SING, X is an SRCNN on luminance, and the last stage is `sing`, where Eq. 5 only counts low-resolution images.
+CSR-GAN's generators are not pre-trained on natural images, because its authors do not do so either: in
+`csr_gan_pretrain` they learn from the persons of the data set by MSE, and in `csr_gan` against discriminators, with an
+optimizer of their own, while ResNet50 learns as in the other rows.
 
 In the two-core setting all extractors start from the stage `backbone` (two ResNet50 take it twice; SE-ResNet50 takes
-the layers that ResNet50 has too), except DenseNet121, which shares no layer with it and starts from
-`densenet121_start`. In the paper's setting they start from `--config.init.backbone`, the file of a ResNet50; for
+the layers that it shares with ResNet50). The exception is DenseNet121, which shares no layer with ResNet50 and starts
+from `densenet121_start`. In the paper's setting they start from `--config.init.backbone`, the file of a ResNet50; for
 `--rows=densenet121` and `--rows=se_resnet50` it is a file of that network.
 
 In the two-core setting every stage learns for half as many epochs as in `configs/joint.py`, so that all rows, four of
-them with three seeds, fit into half an hour: `make report` took 25 minutes.
+them with three seeds, finish within half an hour; `make report` took 25 minutes.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,7 @@ def get_config(argument: str = "pedestrians") -> ConfigDict:
 
 
 def _parse(argument: str) -> tuple[str, str]:
-    """(row, data set) from `ROW[,DATASET]` or `DATASET`; the row "" stands for all."""
+    """Returns (row, data set) of `ROW[,DATASET]` or `DATASET`; the row "" stands for all rows."""
     first, comma, dataset = argument.partition(",")
     if not comma and first.partition("/")[0] in dataset_names():
         return "", first
@@ -71,7 +72,7 @@ def _parse(argument: str) -> tuple[str, str]:
 
 
 def _finals() -> list[str]:
-    """The rows' own stages. FFSR+RIFE comes last, so that its results are those of the whole config."""
+    """Returns the last stage of every row. FFSR+RIFE comes last, so that the whole config reports its results."""
     stages = [row.stage for row in ROWS.values() if row.stage]
     return sorted(stages, key=lambda stage: stage == ROWS["ffsr_rife"].stage)
 
@@ -80,8 +81,8 @@ def _add_stages(stages: ConfigDict, small: bool) -> None:
     """Adds the stages that the rows need besides the paper's own.
 
     Args:
-      stages: of the config.
-      small: whether at the two-core size.
+      stages: stages of the config, changed in place.
+      small: True for the two-core size, False for the paper's.
     """
 
     def add(name: str, like: str, **changes: object) -> None:
@@ -126,7 +127,7 @@ def _add_stages(stages: ConfigDict, small: bool) -> None:
             add(end, "joint", **learning, init=both)
 
     stages.sing.losses.restoration.low_only = True
-    # SRCNN learns at 1e-4 (Dong et al. 2014): it has no skip connection, and diverges within 20 steps at FFSR's rate.
+    # SRCNN has no skip connection and diverges within 20 steps at FFSR's rate, so it learns at 1e-4 (Dong et al. 2014).
     stages.sing.optimizer.super_resolution.rate = 1e-4
 
     _add_csr_gan(add, from_stages, backbone, small)
@@ -146,7 +147,7 @@ def _add_csr_gan(
     backbone: str,
     small: bool,
 ) -> None:
-    # The authors' code has a rate of 1e-4.
+    # The full-size rate of 1e-4 is from the authors' code.
     adversarial = {"name": "adam", "rate": 1e-3 if small else 1e-4, "weight_decay": 0.0}
     learned_by = {"super_resolution": adversarial, "discriminator": adversarial}
     alone = {"restoration": {"weight": 0.0}, "csr_gan_pixels": {"weight": 1.0}}

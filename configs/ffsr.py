@@ -1,7 +1,7 @@
 """Stage 1: FFSR, pre-trained on natural images with the MSE, then with Eq. 5 on person images (section 5.2).
 
-Under a minute on two CPU cores for the embedded set. Restores images; extracts no features, so that
-`results.json` holds the restoration figures alone.
+It takes under a minute on two CPU cores for the embedded set. The network restores images but extracts no features, so
+`results.json` only holds restoration figures.
 """
 
 from ml_collections import ConfigDict

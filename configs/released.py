@@ -1,8 +1,8 @@
-"""The authors' released code: another network, and one stage in place of three.
+"""The recipe of the authors' released code, which has another network and one stage instead of three.
 
-`configs/released.py:vr_market1501 --config.init.backbone=resnet50.pth` is its recipe: input 256x128, batch 32,
-60 epochs of Adam, both ResNet50 from ImageNet weights. What differs from the paper is listed in
-docs/paper-vs-released-code.md. About four minutes on two CPU cores for the embedded set, at smaller widths.
+`configs/released.py:vr_market1501 --config.init.backbone=resnet50.pth` is the full recipe: input 256x128, batch 32,
+60 epochs of Adam, and both ResNet50 start from ImageNet weights. docs/paper-vs-released-code.md lists the differences
+from the paper. The embedded set, at smaller widths, takes about four minutes on two CPU cores.
 """
 
 from ml_collections import ConfigDict
@@ -17,5 +17,7 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
     stage = config.stages.released
     stage.last_stride = 1
     stage.losses.resolution.weight = 0.01
-    stage.resolution_width = config.data.image_size[1]  # the network's, whatever the data's
+    stage.resolution_width = config.data.image_size[
+        1
+    ]  # that of the network input, whatever the widths of the data
     return config

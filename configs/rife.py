@@ -1,6 +1,6 @@
-"""Stage 2: RIFE on bilinearly enlarged images with Eq. 9 (section 5.2), beside the ResNet50 baseline.
+"""Stage 2: RIFE on bilinearly enlarged images with Eq. 9 (section 5.2), and the ResNet50 baseline.
 
-About two minutes on two CPU cores for the embedded set. The paper reports Rank-1 62.6 on VR-Market1501.
+It takes about two minutes on two CPU cores for the embedded set. The paper reports Rank-1 62.6 on VR-Market1501.
 """
 
 from ml_collections import ConfigDict

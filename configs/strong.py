@@ -1,17 +1,17 @@
-"""A strong modern baseline, and what the paper's FFSR and RIFE add to it; none of its tricks is the paper's.
+"""A strong modern baseline, with and without the paper's FFSR and RIFE. The paper uses none of its tricks.
 
-The bag of tricks of Luo et al. 2019 on a ResNet50: BNNeck, last stride 1, batches of 4 images of an identity,
-batch-hard triplet loss, label smoothing, random erasing, Adam with warm-up; and half of the images at a new
-resolution every time they are seen. `strong` has them on bilinear images, `strong_joint` on FFSR + RIFE, with the same
-start of the extractor and the same schedule. As elsewhere in this project,
-features are compared by Euclidean distance, and the neck has a shift and the classifier a bias; Luo et al. leave
-both out and compare by angle.
+The stages use the bag of tricks of Luo et al. 2019: BNNeck, last stride 1, batches with 4 images per identity,
+batch-hard triplet loss, label smoothing, random erasing, and Adam with warm-up. In addition, half of the images get a
+new resolution every time they are read. `strong` is a ResNet50 on bilinear images and `strong_joint` is FFSR + RIFE,
+with the same initial weights of the extractor and the same schedule. As elsewhere in this project, features are
+compared by Euclidean distance, the neck has a shift, and the classifier has a bias; Luo et al. omit both and compare
+by angle.
 
-`configs/strong.py` is the embedded set: about ten minutes on two busy CPU cores, without erasing, which the narrow
-networks do not learn enough with. Rank-1 of `strong` there, seed 0: 69.7; with erasing too 57.2; without erasing and
-without new resolutions 61.8. The baseline of `configs/joint.py` has 63.7.
-`configs/strong.py:vr_market1501 --config.init.backbone=resnet50.pth` is the full size: batch 64, 120 epochs, the last
-maps twice as fine. Needs 16 identities in training.
+`configs/strong.py` is the embedded set and takes about ten minutes on two busy CPU cores. It does not use erasing, with
+which the narrow networks learn too little. Rank-1 of `strong` there, with seed 0, is 69.7; it is 57.2 with erasing, and
+61.8 without erasing and without new resolutions. The baseline of `configs/joint.py` has 63.7.
+`configs/strong.py:vr_market1501 --config.init.backbone=resnet50.pth` is the full size: batch 64, 120 epochs, and last
+maps with twice the resolution. The training set needs at least 16 identities.
 """
 
 from ml_collections import ConfigDict

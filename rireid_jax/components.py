@@ -1,17 +1,18 @@
-"""Components: parts of the system that are found by their name, and the fields that they declare.
+"""Components: parts of the system that a config names, and the config fields that they declare.
 
 A component is one object in one file, registered by a decorator:
 
     @SCHEDULES.register("cosine")
     class Cosine: ...
 
-Its name can then stand in a config. A registry imports the modules of its own package when it is first asked, so that
-a new file in that package is all it takes. A component outside the package is registered when its module is imported;
-`config.imports` names such modules.
+A config can then use that name. A registry imports every module of its own package when it is first asked, so a new
+component only needs a new file in that package. A component outside the package is registered when its module is
+imported; `config.imports` names such modules.
 """
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,18 +25,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must satisfy.
+    """A rule that the value of a field must satisfy.
 
     Attributes:
-      ok: whether a value of the field's type does; a TypeError counts as no.
-      expected: the rule in words, for the error.
+      ok: function that says whether a value satisfies the rule; a TypeError counts as no.
+      expected: the rule in words, for the error message.
     """
 
     ok: Callable[[Any], bool]
     expected: str | Callable[[], str]
 
     def problem(self, value: Any) -> str:
-        """What was expected, where the value does not satisfy the check; else ""."""
+        """Returns what was expected if the value breaks the rule, and "" otherwise."""
         try:
             good = self.ok(value)
         except TypeError:
@@ -46,12 +47,12 @@ class Check:
 
 
 def one_of(*choices: Any) -> Check:
-    """One of some values."""
+    """Accepts one of the given values."""
     return Check(lambda value: value in choices, f"one of {', '.join(map(repr, choices))}")
 
 
 def numbers(count: int, what: str, ok: Callable[[Any], bool]) -> Check:
-    """A tuple of `count` values, each of which satisfies `ok`."""
+    """Accepts a tuple of `count` values that all satisfy `ok`; `what` is the rule in words."""
     return Check(lambda value: len(value) == count and all(map(ok, value)), what)
 
 
@@ -80,13 +81,13 @@ EPOCHS = Check(
 
 @dataclass(frozen=True)
 class Field:
-    """A field of the config, declared once.
+    """A field of the config. It is declared once, where it is used.
 
     Attributes:
-      default: at the paper's size; its type is the field's type.
-      about: what it is, its unit, and where the default comes from.
-      check: what a value must satisfy.
-      small: the default at the two-core size; None: the same.
+      default: the default at the paper's size; its type is the type of the field.
+      about: what the field is, its unit, and the source of the default.
+      check: the rule that a value must satisfy.
+      small: the default at the two-core size; None means that it is the same.
     """
 
     default: Any
@@ -95,23 +96,23 @@ class Field:
     small: Any = None
 
     def value(self, small: bool) -> Any:
-        """The default at a size."""
+        """Returns the default at the two-core size or at the paper's."""
         return self.small if small and self.small is not None else self.default
 
 
 class Registry(Mapping[str, T]):
-    """Components of one kind by name.
+    """All components of one kind, by name.
 
     Attributes:
-      kind: what they are, in the words of an error.
+      kind: the word for this kind of component in error messages.
     """
 
     def __init__(self, kind: str, package: str):
-        """Knows nothing yet.
+        """Creates an empty registry; the package is imported when the registry is first asked.
 
         Args:
-          kind: what the components are.
-          package: whose modules register the components that come with the project.
+          kind: the word for this kind of component in error messages.
+          package: name of the package whose modules register the project's own components.
         """
         self.kind = kind
         self._package = package
@@ -119,15 +120,15 @@ class Registry(Mapping[str, T]):
         self._components: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that makes a component known by a name.
+        """Returns a decorator that registers a component under a name.
 
         Raises:
-          ValueError: another component has the name.
+          ValueError: another component already has this name.
         """
 
         def add(component: T) -> T:
             known = self._components.get(name, component)
-            if _origin(known) != _origin(component):  # a module that is run twice replaces its own
+            if _origin(known) != _origin(component):  # running a module twice replaces its own
                 raise ValueError(f"{self.kind} {name!r} is registered by {_origin(known)} already")
             self._components[name] = component
             return component
@@ -157,7 +158,7 @@ class Registry(Mapping[str, T]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True  # first: the modules may ask too
+        self._loaded = True  # set first, because the modules may ask the registry too
         try:
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
@@ -169,20 +170,20 @@ class Registry(Mapping[str, T]):
 
 Fields = Mapping[
     str, Any
-]  # a section of the config: by name a `Field`, a `Slot`, or the `Fields` of a section in it
+]  # a section of the config: each name has a `Field`, a `Slot`, or the `Fields` of a subsection
 
 
 @dataclass(frozen=True)
 class Slot:
     """A section of the config that names a component and holds the options of all components of its kind.
 
-    Options of a component that is not named are idle, so that a command line can choose another component without
-    writing the section anew. Components that share an option declare it with the same `Field`.
+    The options of the other components are ignored but present, so that the command line can choose another component
+    without rewriting the section. Components that share an option declare it with the same `Field`.
 
     Attributes:
-      registry: of the components; each has its options in `OPTIONS`.
-      default: name of a component.
-      own: fields that go with whichever component is named.
+      registry: registry of the components; each component declares its options in `OPTIONS`.
+      default: name of the component that is used by default.
+      own: fields that apply to every component.
     """
 
     registry: Registry[Any]
@@ -190,13 +191,13 @@ class Slot:
     own: Fields = field(default_factory=dict)
 
     def fields(self) -> dict[str, Any]:
-        """All fields of the section."""
+        """Returns all fields of the section."""
         name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
-        return {"name": name, **self.own, **all_options(self.registry)}
+        return disjoint({"name": name, **self.own}, all_options(self.registry))
 
 
 def in_registry(registry: Registry[Any], *others: str) -> Check:
-    """The name of a component, or one of some other words."""
+    """Accepts the name of a component, or one of the other words."""
     return Check(
         lambda value: value in (*others, *registry),
         lambda: f"one of {', '.join(map(repr, (*others, *registry)))}",
@@ -204,7 +205,7 @@ def in_registry(registry: Registry[Any], *others: str) -> Check:
 
 
 def all_options(registry: Registry[Any]) -> dict[str, Any]:
-    """The options of all components of a registry by name.
+    """Returns the options of all components of a registry, by name.
 
     Raises:
       ValueError: two components declare the same option differently.
@@ -217,11 +218,30 @@ def all_options(registry: Registry[Any]) -> dict[str, Any]:
     return options
 
 
+def with_options(fields: Fields, component: Any) -> dict[str, Any]:
+    """The fields that all components of a kind have, and the options of one of them.
+
+    Raises:
+      ValueError: an option has the name of such a field.
+    """
+    return disjoint(fields, component.OPTIONS)
+
+
+def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
+    """Both; raises ValueError where an option takes the name of a field."""
+    taken = sorted({*fields} & {*options})
+    if taken:
+        raise ValueError(f"an option may not be called {taken[0]!r}, which every such section has")
+    return {**fields, **options}
+
+
 def _origin(component: Any) -> str:
-    return f"{component.__module__}.{getattr(component, '__qualname__', '')}"
+    # By file: a config file that registers its own components is imported under two names.
+    file = getattr(sys.modules.get(component.__module__), "__file__", component.__module__)
+    return f"{file}: {getattr(component, '__qualname__', '')}"
 
 
-# What each kind of component must offer is said in the package that holds it.
+# The package of each kind of component documents what such a component must provide.
 SUPER_RESOLUTION: Registry[Any] = Registry("super-resolution network", "rireid_jax.models")
 EXTRACTORS: Registry[Any] = Registry("extractor", "rireid_jax.models")
 LOSSES: Registry[Any] = Registry("loss term", "rireid_jax.training.losses")

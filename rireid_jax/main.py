@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
-from rireid_jax.config import validate
+from rireid_jax.config import validate, with_defaults
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 
@@ -40,6 +40,7 @@ def main() -> None:
 def _main(argv: list[str]) -> None:
     config = command_line.CONFIG.value
     import_modules(config.get("imports", ()))
+    config = with_defaults(config)
     validate(config)
     command_line.check_flags()
     if command_line.MODE.value == "doctor":
@@ -62,7 +63,7 @@ def _main(argv: list[str]) -> None:
 
 
 def _run(config: ConfigDict) -> None:
-    # Imported after the flags are checked: a mistake in them need not wait for JAX.
+    # Imported after the flags are checked: a mistake in them need not wait for Orbax and TFDS.
     from rireid_jax.cli.compilation import keep_compiled_programs
     from rireid_jax.runs.run import run
     from rireid_jax.training.loop import Stopped

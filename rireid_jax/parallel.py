@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 
 class Parallel:
-    """All devices of all processes, or those of this process alone, as one axis.
+    """The devices of all processes, or of this process alone, as one axis.
 
     Attributes:
-      kind: "pmap" or "shard_map"; the latter where this version of JAX has no `pmap`.
-      num_devices: on the axis.
+      kind: "pmap" or "shard_map"; always the latter if this version of JAX has no `pmap`.
+      num_devices: number of devices on the axis.
       process_index: number of this process among those that share the work.
-      process_count: how many processes share the work.
+      process_count: number of processes that share the work.
     """
 
     def __init__(self, kind: str, alone: bool = False):
@@ -67,7 +67,7 @@ class Parallel:
         """Compiles a per-device step for all devices. The state's buffers are donated.
 
         Args:
-          step: as `make_train_step(..., axis_name=AXIS)` makes it.
+          step: step function from `make_train_step(..., axis_name=AXIS)`.
 
         Returns:
           A function from (`replicate`d state, `split` batch) to (state, metrics), both replicated.
@@ -123,7 +123,7 @@ class Parallel:
         )
 
     def abstract(self, tree: Any) -> Any:
-        """The shapes of a tree, placed as `replicate` places arrays."""
+        """Returns the shapes of a tree with the sharding that `replicate` gives to arrays."""
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated), tree
         )
@@ -136,7 +136,7 @@ class Parallel:
         }
 
     def split_for_training(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """As `split`, in the form that `train_step` takes."""
+        """Does what `split` does, in the form that `train_step` expects."""
         if self.kind == "pmap":
             local = jax.local_device_count()
             shaped = {

@@ -1,15 +1,15 @@
-"""Tables as aligned text."""
+"""Formats tables as aligned text."""
 
 
 def aligned(rows: list[list[str]]) -> str:
-    """Columns of text under their titles, the first to the left, the others to the right.
+    """Formats a table. The first column is left-aligned, the others are right-aligned.
 
     Args:
-      rows: the titles, which may have several lines, then the table's rows; all of one length.
+      rows: the titles, which may have several lines, followed by the rows of the table; all have the same length.
     """
     titles = [title.split("\n") for title in rows[0]]
     height = max(map(len, titles))
-    # Titles of fewer lines stand at the bottom.
+    # Titles with fewer lines are aligned at the bottom.
     titles = [[""] * (height - len(title)) + title for title in titles]
     header = [list(line) for line in zip(*titles, strict=True)]
     body = rows[1:]

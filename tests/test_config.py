@@ -344,7 +344,12 @@ def test_new_names_exist():
         known = base_config(dataset)
         for name in RENAMED.values():
             value = known
-            for part in name.replace("STAGE", "joint").replace("MODULE", "extractor").split("."):
+            for part in (
+                name.partition(" (")[0]
+                .replace("STAGE", "joint")
+                .replace("MODULE", "extractor")
+                .split(".")
+            ):
                 if part in ("recipe", "trial", "trial_source") and dataset == "pedestrians":
                     break
                 value = value[part]

@@ -36,7 +36,7 @@ def keep_compiled_programs() -> None:
         folder = _own_folder()
         _discard_oldest(folder)
         _discard_torn(folder)
-    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+    except (OSError, RuntimeError, ImportError) as error:  # RuntimeError: there is no home
         logger.info("compiled programs are not kept: %s", error)
         return
     # JAX compiles again what it cannot read, and does not keep what it cannot write.

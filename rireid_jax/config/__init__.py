@@ -1,7 +1,7 @@
-"""Configuration: the fields of a config, the stages of training, and what makes a config valid.
+"""Configuration: the fields of a config, the stages of training, and the validation of a config.
 
-`base_config(dataset)` holds every field that the project reads. A file in `configs/` chooses which stages to
-run; everything can be overridden on the command line.
+`base_config(dataset)` returns a config with every field that the project reads. A file in `configs/` chooses which
+stages to run, and the command line can override every field.
 """
 
 from rireid_jax.config.base import base_config as base_config

@@ -1,4 +1,4 @@
-"""Every field of the config but those of a stage, with its default, its unit and its source."""
+"""The fields of the config outside the stages, each with its default, unit and source."""
 
 from ml_collections import ConfigDict
 
@@ -30,39 +30,41 @@ _TRIALS = Check(
     "different numbers of partitions of the identities, such as (0, 1)",
 )
 _RAW_DIR_OF_ANYTHING = Field(
-    "", 'folder of images, searched with its subfolders; "" draws dead leaves'
+    "", 'folder of images, searched recursively; "": synthetic dead-leaves images are drawn instead'
 )
 _DATA: Fields = {
-    "dir": Field("data", "folder of built data sets"),
-    "raw_dir": Field("", "folder of the original files"),
+    "dir": Field("data", "folder that holds the built data sets"),
+    "raw_dir": Field("", "folder that holds the original files of the data set"),
     "max_bad_images": Field(
-        0, "unreadable raw images that a build leaves out before it gives up", AT_LEAST_ZERO
+        0, "number of unreadable raw images that a build skips before it fails", AT_LEAST_ZERO
     ),
     "workers": Field(
-        8, "decoding processes; 0: a thread of the main process decodes", AT_LEAST_ZERO, small=0
+        8, "number of decoding processes; 0: decode in the main process", AT_LEAST_ZERO, small=0
     ),
-    "image_size": Field((256, 128), "network input, (height, width) pixels", IMAGE_SIZE),
+    "image_size": Field(
+        (256, 128), "size of the network input, (height, width) in pixels", IMAGE_SIZE
+    ),
     "trials": Field(
         (),
-        "partitions of the identities to train and score; (): the data set has only one",
+        "trials to train and score; (): the data set has a single partition of its identities",
         _TRIALS,
     ),
     "build_threads": Field(
-        0, "threads that decode while building; 0: as many as there are cores", AT_LEAST_ZERO
+        0, "number of decoding threads of a build; 0: one per core", AT_LEAST_ZERO
     ),
     "beam": Field(
         "",
-        'options of an Apache Beam pipeline that builds, such as "--runner=FlinkRunner"; "": none',
+        'Apache Beam options, such as "--runner=FlinkRunner", to build with; "": build without Beam',
     ),
 }
 _EVAL: Fields = {
-    "batch_size": Field(256, "images a step over all devices", POSITIVE, small=128),
+    "batch_size": Field(256, "images per step over all devices", POSITIVE, small=128),
     "every_epochs": Field(
-        0, "epochs between evaluations during a stage; 0: only at its end", AT_LEAST_ZERO
+        0, "epochs between evaluations in a stage; 0: evaluate only at its end", AT_LEAST_ZERO
     ),
     "bins": Field(
         (0.0, 1 / 3, 2 / 3, 1.0),
-        "edges of the bins of query resolution, in r",
+        "bin edges of the query resolution r (1 = highest) in the results by resolution",
         Check(
             lambda value: len(value) >= 2 and value[0] >= 0 and increasing(value),
             "at least two increasing edges from 0 on",
@@ -70,36 +72,54 @@ _EVAL: Fields = {
     ),
 }
 _CHECKPOINT: Fields = {
-    "every_steps": Field(1000, "steps; also at the end of every stage", POSITIVE, small=200),
-    "keep": Field(2, "latest checkpoints of a stage that are kept, next to its best", POSITIVE),
+    "every_steps": Field(
+        1000,
+        "steps between checkpoints; a stage also saves one at its end",
+        POSITIVE,
+        small=200,
+    ),
+    "keep": Field(
+        2, "number of latest checkpoints to keep per stage, in addition to its best", POSITIVE
+    ),
 }
 
 
 def base_fields() -> Fields:
-    """All fields but `data.recipe` and `stages`, which depend on the data set and on the config file."""
+    """Returns all fields except `data.recipe` and `stages`, which depend on the data set and on the config file."""
     return {
-        "dataset": Field("pedestrians", "name of a data set", ANYTHING),
-        "seed": Field(0, "of initial parameters, order and augmentation", AT_LEAST_ZERO),
-        "run": Field(
-            (), "stages to run, in order; the last that is not the baseline gives the results"
+        "dataset": Field("pedestrians", "name of the data set to train and evaluate on", ANYTHING),
+        "seed": Field(
+            0, "random seed of initial parameters, data order and augmentation", AT_LEAST_ZERO
         ),
-        "baseline": Field("", "stage whose figures are printed next to the results"),
-        "imports": Field((), "modules to import for the components that they register"),
+        "run": Field(
+            (), "stages to run, in order; the results are those of the last one but the baseline"
+        ),
+        "baseline": Field("", 'stage whose figures are printed next to the results; "": none'),
+        "imports": Field(
+            (),
+            "Python modules to import, which register components of their own",
+            Check(
+                lambda value: all(isinstance(name, str) and name for name in value),
+                "names of Python modules",
+            ),
+        ),
         "parallel": Field(
-            "pmap", "how the step is spread over devices", one_of("pmap", "shard_map")
+            "pmap", "how a training step is spread over devices", one_of("pmap", "shard_map")
         ),
         "dtype": Field(
             "float32",
-            "of activations; bfloat16 keeps parameters, statistics, heads and losses in float32",
+            "dtype of activations; parameters, statistics, heads and losses stay in float32",
             one_of("float32", "bfloat16"),
         ),
         "batch_size": Field(
-            32, "images a step over all devices and processes; paper section 5.2", POSITIVE
+            32, "images per step over all devices and processes; paper section 5.2", POSITIVE
         ),
-        "log_every": Field(50, "steps between log lines", POSITIVE, small=20),
-        "profile": Field((), "first and last step of each stage to trace; (): none", _PROFILE),
+        "log_every": Field(50, "training steps between log lines", POSITIVE, small=20),
+        "profile": Field(
+            (), "(first, last) step of each stage to profile; (): no profile", _PROFILE
+        ),
         "data": _DATA,
-        # A section for every data set without identities, which a stage may learn from next to the config's own.
+        # Every data set without identities has a section: a stage may learn from it instead of `config.dataset`.
         **{
             name: {"raw_dir": _RAW_DIR_OF_ANYTHING, **dataset.recipe}
             for name, dataset in DATASETS.items()
@@ -108,7 +128,7 @@ def base_fields() -> Fields:
         "model": {**all_options(SUPER_RESOLUTION), **all_options(EXTRACTORS)},
         "init": {
             "backbone": Field(
-                "", "PyTorch file of ImageNet weights for the extractors that start from no stage"
+                "", "PyTorch file of ImageNet weights for extractors that start from no other stage"
             )
         },
         "eval": _EVAL,
@@ -117,22 +137,25 @@ def base_fields() -> Fields:
 
 
 def base_config(dataset: str = "pedestrians") -> ConfigDict:
-    """The config of all stages on one data set: the paper's setting, or the two-core one.
+    """Returns the config of all stages on one data set, at the paper's size or at the two-core size.
 
     Args:
-      dataset: a key of `DATASETS`, and after a slash one of its presets.
+      dataset: a key of `DATASETS`, optionally followed by a slash and one of its presets.
 
     Returns:
       A ConfigDict in which every field has its default.
 
     Raises:
-      UserError: the data set is unknown, or the preset.
+      UserError: the data set or the preset is unknown.
     """
     name = parse_dataset(dataset)[0]
     spec = DATASETS[name]
     config = defaults(base_fields(), spec.small)
     config.dataset = name
-    config.data.image_size = config.natural_images.size = spec.image_size
+    config.data.image_size = spec.image_size
+    for other in DATASETS:
+        if not DATASETS[other].has_identities and "size" in config[other]:
+            config[other].size = spec.image_size  # so that both fit one network
     config.data.trials = tuple(range(spec.trials))
     config.data.recipe = ConfigDict(recipe_of(dataset))
     config.stages = all_stages(spec.small, spec.degrade)

@@ -1,4 +1,4 @@
-"""What a config takes from the data set that it names."""
+"""The parts of a config that come from the data set that it names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +12,12 @@ Recipe = Mapping[str, Any]
 
 
 def dataset_names() -> tuple[str, ...]:
-    """What `config.dataset` may be: the data sets that have identities, so that they can be evaluated on."""
+    """Returns the values that `config.dataset` may have: the data sets with identities, which can be evaluated on."""
     return tuple(sorted(name for name, dataset in DATASETS.items() if dataset.has_identities))
 
 
 def parse_dataset(name: str) -> tuple[str, str]:
-    """The data set and the preset in `DATASET[/PRESET]`.
+    """Splits `DATASET[/PRESET]` into (data set, preset); the preset is "" if none is given.
 
     Raises:
       UserError: there is no such data set, or it has no such preset.
@@ -33,18 +33,18 @@ def parse_dataset(name: str) -> tuple[str, str]:
 
 
 def recipe_of(name: str) -> dict[str, Any]:
-    """The whole recipe of `DATASET[/PRESET]`."""
+    """Returns the complete recipe of `DATASET[/PRESET]`."""
     dataset, preset = parse_dataset(name)
     return DATASETS[dataset].recipe_values(preset)
 
 
 def effective_recipe(dataset: str, recipe: Recipe) -> dict[str, Any]:
-    """A recipe without the fields that change nothing while the others are as they are."""
+    """Returns a recipe without the fields that have no effect, given the values of the other fields."""
     return DATASETS[dataset].effective_recipe(recipe)
 
 
 def recipe_title(dataset: str, recipe: Recipe) -> str:
-    """What a recipe is called: "default", the name of a preset, or "custom", whichever the trial."""
+    """Returns the title of a recipe: "default", the name of a preset, or "custom". The trial does not change it."""
     kind = DATASETS[dataset]
     trial = {name: recipe[name] for name in ("trial", "trial_source") if name in recipe}
     for preset in ("", *kind.presets):
@@ -55,9 +55,9 @@ def recipe_title(dataset: str, recipe: Recipe) -> str:
 
 
 def evaluation_protocol(config: ConfigDict) -> dict[str, Any]:
-    """How the data set's results are scored: the arguments `protocol`, `repeats`, `seed` of `evaluation.rank`.
+    """Returns the arguments `protocol`, `repeats` and `seed` of `evaluation.rank` for the config's data set.
 
-    They belong to the benchmark, so the seed is the recipe's, not the training's.
+    Scoring belongs to the benchmark, so the seed is the recipe's and not that of training.
     """
     recipe = config.data.recipe
     return {

@@ -1,4 +1,4 @@
-"""Declared fields as a config: their defaults, and what is wrong with the values of a config."""
+"""Config sections from declared fields: their defaults, and the problems of their values."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from rireid_jax.config.renamed import new_name
 
 
 def defaults(fields: Fields, small: bool = False) -> ConfigDict:
-    """A section of the config in which every field has its default.
+    """Returns a section of the config in which every field has its default.
 
     Args:
-      fields: of the section.
-      small: whether at the two-core size.
+      fields: fields of the section.
+      small: True for the two-core size, False for the paper's.
     """
     return ConfigDict({name: _default(field, small) for name, field in fields.items()})
 
@@ -25,20 +25,20 @@ def _default(field: Any, small: bool) -> Any:
     return defaults(field.fields() if isinstance(field, Slot) else field, small)
 
 
-def completed(values: ConfigDict, fields: Fields) -> ConfigDict:
-    """A copy of a section in which fields that it lacks have their defaults."""
+def completed(values: ConfigDict, fields: Fields, small: bool) -> ConfigDict:
+    """A copy of a section in which fields that it lacks have their defaults at a size."""
     whole = ConfigDict(dict(values.items()))
     for name, field in fields.items():
         if name not in values:
-            whole[name] = _default(field, small=False)
+            whole[name] = _default(field, small)
         elif not isinstance(field, Field) and isinstance(values[name], ConfigDict):
             inner = field.fields() if isinstance(field, Slot) else field
-            whole[name] = completed(values[name], inner)
+            whole[name] = completed(values[name], inner, small)
     return whole
 
 
 def structure_problems(fields: Fields, values: ConfigDict, path: str) -> Iterator[str]:
-    """Unknown and missing fields of a section, and values of another type than the default."""
+    """Yields the unknown and missing fields of a section, and the values whose type is not that of the default."""
     for name in sorted({*fields, *values}):
         field, place = fields.get(name), f"{path}.{name}"
         if field is None:
@@ -60,7 +60,7 @@ def structure_problems(fields: Fields, values: ConfigDict, path: str) -> Iterato
 
 
 def value_problems(fields: Fields, values: ConfigDict, path: str) -> Iterator[str]:
-    """Values of a section that do not satisfy the checks of their fields; its structure is right."""
+    """Yields the values of a section that fail the checks of their fields. The structure must already be valid."""
     for name, field in fields.items():
         place = f"{path}.{name}"
         if isinstance(field, Field):

@@ -1,4 +1,4 @@
-"""Modules outside the package whose components a config names."""
+"""Imports the modules that register a config's components from outside the package."""
 
 import importlib
 from collections.abc import Sequence
@@ -7,13 +7,15 @@ from rireid_jax.errors import UserError
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Imports the modules of `config.imports`, which registers their components.
+    """Imports the modules of `config.imports`, which register their components.
 
     Raises:
-      UserError: there is no such module. An exception of a module's own code is raised as it is: its author
+      UserError: there is no such module. An exception in a module's own code passes unchanged, because its author
         needs the traceback.
     """
     for name in names:
+        if not isinstance(name, str) or not name or name.startswith("."):
+            raise UserError(f"config.imports: found {name!r}, expected names of Python modules")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

@@ -1,11 +1,11 @@
-"""Fields of older versions, and what they are called now."""
+"""Config fields of older versions, and their new names."""
 
 import re
 from collections.abc import Iterator, Mapping
 
 _LOSSES = "stages.STAGE.losses"
 _AUGMENTATION = "stages.STAGE.augmentation"
-# STAGE and MODULE stand for the name of any stage and of any module that it trains.
+# STAGE stands for the name of any stage, MODULE for any module that the stage trains.
 RENAMED: Mapping[str, str] = {
     "loss": _LOSSES,
     "loss.adversarial_weight": f"{_LOSSES}.csr_gan.adversarial",
@@ -32,25 +32,26 @@ RENAMED: Mapping[str, str] = {
     "data.recipe.split": "data.recipe.trial",
     "data.recipe.split_source": "data.recipe.trial_source",
     "data.splits": "data.trials",
+    "model.discriminator_width": f"{_LOSSES}.csr_gan.discriminator_width",
     "model.last_stride": "stages.STAGE.last_stride",
     "model.neck": "stages.STAGE.neck",
-    "stages.STAGE.alpha": f"{_LOSSES}.identity.weight",
+    "stages.STAGE.alpha": f"{_LOSSES}.identity.weight (and resolution.weight, which is alpha times beta)",
     "stages.STAGE.decay_epochs": "stages.STAGE.schedule.decay_epochs",
     "stages.STAGE.learning_rate": "stages.STAGE.optimizer.MODULE.rate",
     "stages.STAGE.mask": f"{_LOSSES}.restoration.mask.name",
     "stages.STAGE.sr_of_low": f"{_LOSSES}.restoration.low_only",
     "stages.STAGE.sr_weight": f"{_LOSSES}.restoration.weight",
-    "stages.STAGE.super_resolution_rate": "stages.STAGE.optimizer.super_resolution.rate",
+    "stages.STAGE.super_resolution_rate": "stages.STAGE.optimizer.super_resolution.rate (a rate, not a factor)",
     "stages.STAGE.warmup_epochs": "stages.STAGE.schedule.warmup_epochs",
     "stages.STAGE.weight_decay": "stages.STAGE.optimizer.MODULE.weight_decay",
 }
 
 
 def new_name(field: str) -> str:
-    """What a field of an older version is called now; "" for a field that no older version had.
+    """Returns the new name of a field of an older version, or "" if no older version had such a field.
 
     Args:
-      field: with dots, without "config.", such as "stages.joint.sr_weight".
+      field: dotted name without "config.", such as "stages.joint.sr_weight".
     """
     stage = re.match(r"stages\.([^.]+)\.", field)
     if stage is None:
@@ -60,7 +61,7 @@ def new_name(field: str) -> str:
 
 
 def old_fields(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """The fields of a config that only older versions have, with dots."""
+    """Yields the dotted names of those fields of a config that only older versions have."""
     for name, value in config.items():
         field = f"{prefix}{name}"
         if new_name(field):

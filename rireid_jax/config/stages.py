@@ -1,6 +1,6 @@
-"""The stages of training: which network, what learns, what it starts from, what it minimises, for how long.
+"""The stages of training. A stage says which network learns, from what start, on which losses, and for how long.
 
-All that differs between stages is a field of the stage.
+Everything that differs between stages is a field of the stage.
 """
 
 from collections.abc import Mapping
@@ -24,106 +24,115 @@ from rireid_jax.components import (
     Slot,
     in_registry,
     one_of,
+    with_options,
 )
 from rireid_jax.config.fields import defaults
 
-_STAGE_DATASET = Check(  # the config's own is the only one with identities
+_NECK = Check(
+    lambda value: value in {neck for kind in EXTRACTORS.values() for neck in kind.necks},
+    lambda: f"one of {', '.join(sorted({n for kind in EXTRACTORS.values() for n in kind.necks}))}",
+)
+_STAGE_DATASET = Check(  # only the config's own data set may have identities
     lambda value: value == "" or (value in DATASETS and not DATASETS[value].has_identities),
     "'' or a data set without identities, such as 'natural_images'",
 )
-MODULES = {"super_resolution": "bilinear", "extractor": "none"}  # and the word for no such module
+MODULES = {"super_resolution": "bilinear", "extractor": "none"}  # and the word for "no such module"
 
 _OPTIMIZER: Fields = {
     "rate": Field(0.01, "initial learning rate; paper section 5.2", POSITIVE),
     "weight_decay": Field(
         5e-4,
-        "L2 penalty, added to the gradient as PyTorch does; 5e-4 is the authors' code's. On FFSR alone it would "
-        "outweigh the gradient of the mean squared error, which is small",
+        "L2 penalty, added to the gradient as PyTorch does; 5e-4 is from the authors' code. FFSR alone learns without "
+        "it, because it would outweigh the small gradient of the mean squared error",
         AT_LEAST_ZERO,
-        DATASETS,
     ),
 }
 _AUGMENTATION: Fields = {
-    "flip": Field(0.5, "probability of a horizontal flip", PROBABILITY),
-    "crop": Field(0.5, "probability of enlarging by 1.125 and cropping back", PROBABILITY),
+    "flip": Field(0.5, "probability that an image is flipped horizontally", PROBABILITY),
+    "crop": Field(
+        0.5, "probability that an image is enlarged by 1.125 and cropped back", PROBABILITY
+    ),
     "degrade": Field(
         0.0,
-        "probability that an image which is its own high-resolution original gets a low twin as it is read",
+        "probability that an image which is its own high-resolution original is degraded when it is read",
         PROBABILITY,
     ),
     "degrade_targets": Field(
         0.0,
-        "probability that an image whose original is stored next to it gets a new low twin, made of that",
+        "probability that an image stored with its original is replaced by a new degradation of that original",
         PROBABILITY,
     ),
     "min_ratio": Field(
         0.25,
-        "such a twin's ratio, or its r, is uniform in [min_ratio, 1]; the paper's least is 1/4",
+        "least ratio of a random degradation, which is drawn uniformly from [min_ratio, 1]; 1/4 in the paper",
         Check(lambda value: 0 < value <= 1, "a number in (0, 1]"),
     ),
     "erase": Field(
         0.0,
-        "probability that a random rectangle of what the extractor sees is erased (Zhong et al. 2020: 0.5)",
+        "probability that a random rectangle of the extractor's input is erased (Zhong et al. 2020: 0.5)",
         PROBABILITY,
     ),
 }
 
 
 def stage_fields() -> Fields:
-    """The fields of a stage."""
+    """Returns the fields of a stage."""
     modules = [*MODULES, *dict.fromkeys(name for term in LOSSES.values() for name in term.brings)]
     weight = Field(
-        0.0, "of the term in the sum that the stage minimises; 0 leaves it out", AT_LEAST_ZERO
+        0.0, "weight of the term in the loss of the stage; 0: the term is left out", AT_LEAST_ZERO
     )
     return {
-        "dataset": Field("", 'data set to learn from; "": the config\'s', _STAGE_DATASET),
+        "dataset": Field("", 'data set to learn from; "": config.dataset', _STAGE_DATASET),
         "super_resolution": Field(
             "bilinear",
-            "network that restores, or bilinear",
+            "super-resolution network; bilinear: none, images are only enlarged",
             in_registry(SUPER_RESOLUTION, MODULES["super_resolution"]),
         ),
         "extractor": Field(
             "none",
-            "network that extracts features, or none",
+            "feature extractor; none: the stage only restores images",
             in_registry(EXTRACTORS, MODULES["extractor"]),
         ),
         "neck": Field(
             "fc",
-            "before the classifier: fc maps to the feature, paper section 5.2; batch_norm is BNNeck (Luo et al. 2019), "
-            "whose feature is as wide as the last map",
-            one_of("fc", "batch_norm"),
+            "layer between the pooled map and the classifier: fc maps to the feature (paper section 5.2); batch_norm "
+            "is BNNeck (Luo et al. 2019), whose feature has as many dimensions as the last map has channels",
+            _NECK,
         ),
         "last_stride": Field(
-            2, "of the extractor's last stage; 1 keeps a map twice as fine", one_of(1, 2)
+            2,
+            "stride of the extractor's last block; 1 doubles the resolution of the last map",
+            one_of(1, 2),
         ),
         "init": {
-            module: Field("", 'stage whose result the module starts from; "": random')
+            module: Field("", 'stage that provides the initial weights of the module; "": random')
             for module in MODULES
         },
-        "train": Field((), "modules that learn; the others stay as they start"),
-        "losses": {name: {"weight": weight, **term.OPTIONS} for name, term in LOSSES.items()},
-        "epochs": Field(60, "over the data set", POSITIVE),
+        "train": Field((), "modules that learn; the other modules keep their initial weights"),
+        "losses": {name: with_options({"weight": weight}, term) for name, term in LOSSES.items()},
+        "epochs": Field(60, "length of the stage in epochs; paper section 5.2", POSITIVE),
         "schedule": Slot(SCHEDULES, "step"),
         "optimizer": {module: Slot(OPTIMIZERS, "sgd", _OPTIMIZER) for module in modules},
         "augmentation": _AUGMENTATION,
         "images_per_identity": Field(
             0,
-            "K of batches of P identities with K images each (Hermans et al. 2017; Luo et al. 2019: 4), where "
-            "batch_size is P * K; 0: every image once an epoch, in random order",
+            "K in batches of P identities with K images each, where batch_size is P * K (Hermans et al. 2017; 4 in Luo "
+            "et al. 2019); 0: every image once per epoch, in random order",
             AT_LEAST_ZERO,
-            DATASETS,
         ),
         "resolution_width": Field(
-            0, "pixels of r = 1 while learning; 0: the data set's greatest width", AT_LEAST_ZERO
+            0,
+            "width in pixels that counts as r = 1 in training; 0: the greatest width of the data set",
+            AT_LEAST_ZERO,
         ),
     }
 
 
 def stage_config(**changes: Any) -> ConfigDict:
-    """A stage in which every field has its default, but for some changes.
+    """Returns a stage in which every field has its default, except for the given changes.
 
     Args:
-      changes: fields; a section is a dictionary of the fields that change in it.
+      changes: values by field; a section is given as a dictionary of its changed fields.
     """
     stage = defaults(stage_fields())
     stage.update(changes)
@@ -131,15 +140,16 @@ def stage_config(**changes: Any) -> ConfigDict:
 
 
 def all_stages(small: bool, degrade: float) -> ConfigDict:
-    """The three stages of section 5.2 (the first has two parts), and those that other configs need.
+    """Returns the three stages of section 5.2 (the first has two parts) and the stages that other configs need.
 
-    These are what stands for ImageNet weights in the two-core setting, the released stage, those of the strong
-    baseline, and the baseline's. The baseline gets what RIFE gets in stages 2 and 3 together: the same start, as many
-    epochs, at the same learning rates, so that a difference between them is not a difference in budget.
+    The others are the stage that replaces ImageNet weights in the two-core setting, the stage of the authors' released
+    code, the stages of the strong baseline, and the baseline. The baseline gets what RIFE gets in stages 2 and 3
+    together (the same start, the same number of epochs, the same learning rates), so that the two differ in the
+    network and not in the budget.
 
     Args:
-      small: whether at the two-core size.
-      degrade: probability that an image of the data set which is its own original gets a low twin as it is read.
+      small: True for the two-core size, False for the paper's.
+      degrade: probability that an image which is its own high-resolution original is degraded when it is read.
     """
     # Where the paper starts ResNet50 from ImageNet, the two-core setting trains a small one for a minute.
     backbone = "backbone" if small else ""
@@ -196,8 +206,8 @@ def all_stages(small: bool, degrade: float) -> ConfigDict:
 
 
 def _restoring(small: bool, augmentation: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Stage 1, FFSR alone: on natural images, then on the data set's."""
-    # From scratch, and in a minute, Adam restores a decibel better than SGD does.
+    """Returns the two parts of stage 1: FFSR alone on natural images, then on the images of the data set."""
+    # In a minute of training from scratch, Adam gains a decibel of PSNR over SGD.
     optimizer = {
         "name": "adam" if small else "sgd",
         "rate": 0.003 if small else 0.01,
@@ -228,7 +238,7 @@ def _restoring(small: bool, augmentation: Mapping[str, Any]) -> dict[str, Config
 
 
 def _strong_schedule(small: bool) -> dict[str, Any]:
-    """That of Luo et al. 2019, the same with and without FFSR and RIFE (`configs/strong.py`)."""
+    """Returns the schedule of Luo et al. 2019, used with and without FFSR and RIFE (`configs/strong.py`)."""
     rate = 3e-3 if small else 3.5e-4
     decay_epochs = (14, 20) if small else (40, 70)
     return dict(
@@ -239,7 +249,7 @@ def _strong_schedule(small: bool) -> dict[str, Any]:
 
 
 def _released(epochs: int, augmentation: Mapping[str, Any]) -> ConfigDict:
-    """What the authors' code does instead of the three stages."""
+    """Returns the single stage of the authors' code, which replaces the three stages of the paper."""
     return stage_config(
         super_resolution="ffsr_released",
         extractor="rife_released",
@@ -254,22 +264,22 @@ def _released(epochs: int, augmentation: Mapping[str, Any]) -> ConfigDict:
 
 
 def identity_losses() -> dict[str, Any]:
-    """Eq. 9 with the beta of section 5.2."""
+    """Returns the losses of Eq. 9 with the beta of section 5.2."""
     return {"identity": {"weight": 1.0}, "resolution": {"weight": 0.1}}
 
 
 def restoration_loss(weight: float, mask: str = "gaussian") -> dict[str, Any]:
-    """Eq. 5 with a weight and a mask."""
+    """Returns the loss of Eq. 5 with a weight and a mask."""
     return {"restoration": {"weight": weight, "mask": {"name": mask}}}
 
 
 def sgd_at(rate: float, super_resolution_rate: float = 0.01) -> dict[str, Any]:
-    """SGD at a learning rate for the extractor, and at another for the super-resolution network."""
+    """Returns SGD with one learning rate for the extractor and another for the super-resolution network."""
     return {"extractor": {"rate": rate}, "super_resolution": {"rate": super_resolution_rate}}
 
 
 def adam_at(rate: float, super_resolution_rate: float) -> dict[str, Any]:
-    """Adam, likewise."""
+    """Returns Adam with one learning rate for the extractor and another for the super-resolution network."""
     return {
         "extractor": {"name": "adam", "rate": rate},
         "super_resolution": {"name": "adam", "rate": super_resolution_rate},
@@ -277,7 +287,7 @@ def adam_at(rate: float, super_resolution_rate: float) -> dict[str, Any]:
 
 
 def stages_to(config: ConfigDict, *finals: str) -> tuple[str, ...]:
-    """The stages to run for the given ones: each after those that it starts from."""
+    """Returns the given stages and all stages that they start from, in an order in which they can run."""
     order: list[str] = []
 
     def add(stage: str) -> None:
@@ -293,5 +303,5 @@ def stages_to(config: ConfigDict, *finals: str) -> tuple[str, ...]:
 
 
 def final_stage(config: ConfigDict) -> str:
-    """The stage that a run's results are about: the last that is not the baseline."""
+    """Returns the stage whose results a run reports: the last one that is not the baseline."""
     return [stage for stage in config.run if stage != config.baseline][-1]

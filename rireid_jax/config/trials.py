@@ -1,4 +1,4 @@
-"""The trials of a config: one part of it for each."""
+"""Derives one config per trial."""
 
 from ml_collections import ConfigDict
 
@@ -6,10 +6,10 @@ from rireid_jax.errors import UserError
 
 
 def trial_configs(config: ConfigDict) -> dict[int, ConfigDict]:
-    """The config of each trial, in increasing order; empty for a data set that is divided in one way.
+    """Returns the config of each trial, in increasing order; empty for a data set with a single partition.
 
     Raises:
-      UserError: the recipe asks for another trial than `config.data.trials`.
+      UserError: the recipe names a trial other than `config.data.trials`.
     """
     trials = tuple(sorted(config.data.trials))
     if not trials:

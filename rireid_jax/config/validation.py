@@ -1,4 +1,4 @@
-"""What makes a config valid."""
+"""Validates a config."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from rireid_jax.config.fields import completed, structure_problems, value_proble
 from rireid_jax.config.stages import MODULES, stage_fields
 from rireid_jax.errors import UserError
 
-_FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # needs of loss terms
+_FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # what loss terms may need of it
 
 
 def validate(config: ConfigDict) -> None:
     """Checks the values of a config.
 
     Raises:
-      UserError: one line that names every wrong field, what it holds and what was expected.
+      UserError: one line that names every wrong field, its value and what was expected.
     """
-    # The values of fields that are not there, or are of another type, cannot be looked at.
+    # Values can only be checked once every field is present and has the right type.
     problems = list(_structure_problems(config))
     if not problems:
         fields = _fields(config)
@@ -36,12 +36,21 @@ def validate(config: ConfigDict) -> None:
 
 
 def with_defaults(config: ConfigDict) -> ConfigDict:
-    """A copy of a config in which the fields that it lacks have their defaults: those that came after it."""
-    return completed(config, _fields(config))
+    """A copy of a config in which the fields that it lacks have their defaults.
+
+    These are the fields of a version after the config's, and of components that were not yet registered when it was
+    made. A config that names no known data set, which `validate` refuses, stays as it is.
+    """
+    if config.get("dataset") not in dataset_names() or "stages" not in config:
+        return config
+    whole = completed(config, _fields(config), DATASETS[config.dataset].small)
+    if config.is_locked:
+        whole.lock()
+    return whole
 
 
 def _fields(config: ConfigDict) -> Fields:
-    """The fields of a config: those of its data set's recipe and of its own stages too."""
+    """Returns all fields of a config, with those of its data set's recipe and of its own stages."""
     fields = base_fields()
     stages = dict.fromkeys(config.get("stages", {}), stage_fields())
     data = {
@@ -81,6 +90,9 @@ def _trial_problems(config: ConfigDict) -> Iterator[str]:
 
 def _run_problems(config: ConfigDict) -> Iterator[str]:
     run, stages = config.run, tuple(config.stages)
+    if not all(isinstance(name, str) for name in run):
+        yield f"config.run: found {run!r}, expected names of stages"
+        return
     if not set(run) - {config.baseline} or set(run) - set(stages) or len(set(run)) < len(run):
         yield (
             f"config.run: found {run!r}, expected different names out of {', '.join(stages)}, not the baseline's alone"

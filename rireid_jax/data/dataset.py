@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from rireid_jax.components import Field
+from rireid_jax.components import PROTOCOLS, Field
 from rireid_jax.data.files import file_size, image_width, read_bytes
 from rireid_jax.data.records import FORMAT_VERSION, Record
 
@@ -181,7 +181,8 @@ class Dataset(abc.ABC):
     @classmethod
     def idle_fields(cls, recipe: Mapping[str, Any]) -> set[str]:
         """The fields that change nothing while the others are as they are."""
-        return {"repeats"} if recipe.get("protocol") == "market" else set()
+        protocol = recipe.get("protocol")
+        return set() if protocol is None or PROTOCOLS[protocol].draws else {"repeats"}
 
     @classmethod
     def effective_recipe(cls, recipe: Mapping[str, Any]) -> dict[str, Any]:

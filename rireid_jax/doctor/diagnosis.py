@@ -46,8 +46,9 @@ def doctor(config: ConfigDict, arguments: Sequence[str]) -> None:
     """
     diagnosis = _Diagnosis(config, arguments)
     diagnosis.people()
-    if any(config.stages[stage].dataset == "natural_images" for stage in config.run):
-        diagnosis.natural_images()
+    for name in dict.fromkeys(config.stages[stage].dataset for stage in config.run):
+        if name:
+            diagnosis.anonymous(name)
     diagnosis.next_step()
     if diagnosis.problems:
         raise diagnosis.problems[0]
@@ -93,19 +94,19 @@ class _Diagnosis:
         )
         self._say("Built", *built_lines(builders))
 
-    def natural_images(self) -> None:
-        """What FFSR is pre-trained on."""
-        source = self.config.natural_images
-        title = "Natural images (FFSR is pre-trained on them)"
+    def anonymous(self, name: str) -> None:
+        """A data set without identities, which a stage learns from."""
+        source, kind = self.config[name], DATASETS[name]
+        title = f"{name.replace('_', ' ').capitalize()} (a stage is trained on them)"
         if not source.raw_dir:
-            self._say(title, "no files are needed: the build draws dead leaves")
+            self._say(title, "no files are needed: the build draws them itself")
             return
         tree = _tree(source.raw_dir)
         self._say(title, *_found(source.raw_dir, tree))
-        # The first of those that the build takes.
-        recipe = {name: source[name] for name in DATASETS["natural_images"].recipe}
-        recipe["count"] = min(source.count, DECODED)
-        dataset = DATASETS["natural_images"](recipe, source.raw_dir)
+        recipe = {field: source[field] for field in kind.recipe}
+        if "count" in recipe:  # the first of those that the build takes
+            recipe["count"] = min(recipe["count"], DECODED)
+        dataset = kind(recipe, source.raw_dir)
         items = self._try(lambda: dataset.items["train"])
         if items is None:
             return

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.data.build.builder import RecordBuilder
 from rireid_jax.data.dataset import Dataset
@@ -27,7 +28,7 @@ def recipe_lines(config: ConfigDict, dataset: Dataset, trials: Sequence[int]) ->
     lines = [f"{name:<{names}}  {value:<{values}}  {note}" for name, value, note in rows]
     scoring = evaluation_protocol(config)
     scored = f"scored by the protocol {scoring['protocol']}"
-    if scoring["protocol"] != "market":
+    if PROTOCOLS[scoring["protocol"]].draws:
         repeats = scoring["repeats"]
         scored += f", {repeats} random {'gallery' if repeats == 1 else 'galleries'}"
     lines += ["", scored]

@@ -1,1 +1,1 @@
-"""Networks as Flax Linen modules. NHWC, PyTorch's explicit paddings."""
+"""Networks as Flax Linen modules. Arrays are NHWC, and paddings are explicit, as in PyTorch."""

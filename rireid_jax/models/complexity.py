@@ -1,4 +1,4 @@
-"""Multiply-accumulates and parameters of a network, as the column "FLOPs" of the paper's Table 1 counts them."""
+"""Counts parameters and multiply-accumulates, which the column "FLOPs" of the paper's Table 1 lists."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
 def count_macs(function: Callable[..., Any], *args: Any) -> int:
-    """Multiply-accumulates of the convolutions and matrix products of `function(*args)`.
+    """Counts the multiply-accumulates of the convolutions and matrix products in `function(*args)`.
 
-    The function is traced, not run; `args` may be `jax.ShapeDtypeStruct`s. Biases, activations, norms and
-    pooling are not counted, as is usual: VDSR counted so has the paper's 32.79 G at 384x128.
+    The function is traced, not run, so `args` may be `jax.ShapeDtypeStruct`s. As is usual, biases, activations, norms
+    and pooling are not counted; VDSR then has 32.79 G at 384x128, as in the paper.
     """
     return _macs(jax.make_jaxpr(function)(*args).jaxpr)
 
 
 def image_like(height: int, width: int) -> jax.ShapeDtypeStruct:
-    """The shape of one normalised image, [1, height, width, 3]."""
+    """Returns the shape and dtype of one normalised image, float32 [1, height, width, 3]."""
     return jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
 
 
 def count_parameters(params: Any) -> int:
-    """Number of scalars in a tree of parameters."""
+    """Returns the number of scalars in a tree of parameters."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 

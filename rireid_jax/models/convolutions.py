@@ -1,7 +1,7 @@
-"""Convolutions in the forms that CPUs compute fastest; on GPU and TPU they are all the same.
+"""Convolutions in the forms that are fastest on CPUs; on GPU and TPU the forms are equivalent.
 
-Where a convolution is a matrix product in disguise (1x1, or kernel equal to stride), it is written as one: XLA's CPU
-gradient of such convolutions is up to four times slower. benchmarks/notes.md has the measurements.
+A convolution that is a matrix product in disguise (1x1, or kernel equal to stride) is written as one, because XLA's
+CPU gradient of such convolutions is up to four times slower. benchmarks/notes.md has the measurements.
 """
 
 import functools
@@ -10,20 +10,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Output pixels up to which a general convolution is a product over patches: XLA's CPU convolutions are
-# 3 to 30 times slower on such small maps, which only narrow settings have.
+# A general convolution with at most this many output pixels is computed as a product over patches: XLA's CPU
+# convolutions are 3 to 30 times slower on such small maps, which only the narrow settings have.
 _FEW = 16
 
 
 def convolve(
     x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
 ) -> Float[Array, "B h w D"]:
-    """`torch.nn.functional.conv2d` with the same padding on all sides, computed in the way that CPUs do fastest.
+    """Computes `torch.nn.functional.conv2d` with the same padding on all sides, in the form that is fastest on CPUs.
 
     Args:
-      x: maps.
-      kernel: square.
-      stride: of both axes, in pixels.
+      x: input maps.
+      kernel: square kernel.
+      stride: stride along both axes, in pixels.
       padding: zeros added on each side, in pixels.
     """
     k, s = kernel.shape[0], stride
@@ -42,14 +42,15 @@ def convolve(
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Pixels of a side after a convolution, as PyTorch counts them."""
+    """Returns the side length of a convolution's output in pixels, as PyTorch computes it."""
     return (size + 2 * padding - kernel) // stride + 1
 
 
 def pixelwise(x: Float[Array, "B H W C"], matrix: Float[Array, "C D"]) -> Float[Array, "B H W D"]:
     """Multiplies every pixel by a matrix.
 
-    It is a product of two matrices, not of tensors: on CPU the gradient of the latter transposes all activations.
+    It is written as a product of two matrices, because on CPU the gradient of a tensor product transposes all
+    activations.
     """
     return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
 
@@ -70,10 +71,10 @@ def _conv(
 def _thinning_conv(
     x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
 ) -> Float[Array, "B H W D"]:
-    """`_conv` from many channels to few, of stride 1 and as large as its input.
+    """Computes `_conv` from many channels to few, with stride 1 and an output as large as the input.
 
-    XLA makes patches of x for the gradient by the kernel. Here they are made of the output's gradient, which has fewer
-    channels: it slides over x, and what comes out is turned round.
+    For the gradient by the kernel, XLA makes patches of x. Here they are made of the output's gradient instead, which
+    has fewer channels: the gradient slides over x, and the result is rotated by 180 degrees.
     """
     return _conv(x, kernel, stride, padding)
 
@@ -100,7 +101,7 @@ _thinning_conv.defvjp(_thinning_forward, _thinning_backward)
 def _conv_by_patches(
     x: Float[Array, "B H W C"], kernel: Float[Array, "k k C D"], stride: int, padding: int
 ) -> Float[Array, "B h w D"]:
-    """A convolution as one matrix product over all patches."""
+    """Computes a convolution as one matrix product over all patches."""
     k, s = kernel.shape[0], stride
     h, w = (output_size(size, k, s, padding) for size in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))

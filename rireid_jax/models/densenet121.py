@@ -15,13 +15,13 @@ from rireid_jax.models.layers import BatchNorm, Conv, scaled
 from rireid_jax.models.resnet50 import BODY_OPTIONS, Head, Stem, body, head_names
 from rireid_jax.models.torch_names import Tensor, batch_norm, layer
 
-BOTTLENECK = 4  # a dense layer's 1x1 convolution has this many times the growth
+BOTTLENECK = 4  # channels of a dense layer's 1x1 convolution, as a multiple of the growth rate
 
 
 def dense_block_sizes(stage_sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Layers of the four dense blocks that go with four stages of bottlenecks.
+    """Returns the number of layers of the four dense blocks for given numbers of ResNet50's bottlenecks.
 
-    A block has the part of DenseNet121's layers that the stage has of ResNet50's bottlenecks, rounded: (3, 4, 6, 3)
+    A block is scaled down from DenseNet121 by the same factor as the stage from ResNet50, and rounded: (3, 4, 6, 3)
     gives DenseNet121's (6, 12, 24, 16), and (1, 1, 1, 1) gives (2, 3, 4, 5).
     """
     of_each = (6 / 3, 12 / 4, 24 / 6, 16 / 3)
@@ -29,7 +29,7 @@ def dense_block_sizes(stage_sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class DenseLayer(nn.Module):
-    """Batch norm, ReLU, 1x1; batch norm, ReLU, 3x3: new maps, appended to what came in."""
+    """Batch norm, ReLU, 1x1, batch norm, ReLU, 3x3; the new maps are appended to the input."""
 
     growth: int
     dtype: DTypeLike = jnp.float32
@@ -52,7 +52,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Layers that each read what all before them have made."""
+    """A chain of dense layers, each of which reads the outputs of all layers before it."""
 
     layers: int
     growth: int
@@ -68,7 +68,7 @@ class DenseBlock(nn.Module):
 
 
 class Transition(nn.Module):
-    """Batch norm, ReLU, 1x1 to half of the channels, and 2x2 average pooling if the stride is 2."""
+    """Batch norm, ReLU, 1x1 to half the channels, and 2x2 average pooling if the stride is 2."""
 
     stride: int
     dtype: DTypeLike = jnp.float32
@@ -81,7 +81,7 @@ class Transition(nn.Module):
         x = conv(x)
         if self.stride == 1:
             return x
-        b, h, w, c = x.shape  # an odd row or column at the end is left out
+        b, h, w, c = x.shape  # an odd last row or column is dropped, as in PyTorch
         if min(h, w) < 2:
             raise UserError(
                 f"config.data.image_size: found images that leave a map of {h}x{w} to halve, expected "
@@ -93,15 +93,15 @@ class Transition(nn.Module):
 
 @EXTRACTORS.register("densenet121")
 class DenseNet(Extractor):
-    """One of the extractors that Table 3 compares with; torchvision's DenseNet121 to the last map, then `Head`.
+    """torchvision's DenseNet121 up to the last map, then `Head`. It is one of the systems in Table 3.
 
     Attributes:
       num_classes: identities of the training set.
-      feature_dim: of the feature f.
+      feature_dim: dimensions of the feature f.
       block_sizes: layers of each dense block; (6, 12, 24, 16) is DenseNet121.
-      last_stride: stride of the last transition; 1 leaves its pooling out.
-      width: multiplies the stem's channels and the growth rate; 1 is DenseNet121's 64 and 32.
-      dtype: of activations; feature and logits are at least float32.
+      last_stride: stride of the last transition; 1 omits its pooling.
+      width: multiplier of the stem's channels and of the growth rate; 1 gives DenseNet121's 64 and 32.
+      dtype: dtype of the activations; feature and logits are at least float32.
       axis_name: mapped axis over which batch norm is synchronised.
     """
 
@@ -117,18 +117,18 @@ class DenseNet(Extractor):
 
     @classmethod
     def create(cls, context: Context) -> "DenseNet":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         common = body(context)
         return cls(block_sizes=dense_block_sizes(common.pop("stage_sizes")), **common)
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """torchvision's, with `feature.*` and `classifier.*` for the head."""
+        """Returns torchvision's names, and `feature.*` and `classifier.*` for the head."""
         return [*self.backbone_names(), *head_names("", "fc")]
 
     @nn.nowrap
     def backbone_names(self) -> list[Tensor]:
-        """torchvision's."""
+        """Returns torchvision's names."""
         return list(self._features())
 
     @nn.nowrap
@@ -156,7 +156,7 @@ class DenseNet(Extractor):
     def __call__(
         self, image: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B 0 2"]]:
-        """Features, logits, and no gates (see `RIFE`)."""
+        """Returns features, logits, and an empty array of gates (see `RIFE`)."""
         dtype, axis_name = self.dtype, self.axis_name
         growth = scaled(self.width, 32)
         x = Stem(scaled(self.width, 64), dtype, axis_name, name="stem")(image, train)

@@ -12,18 +12,18 @@ from rireid_jax.models.torch_names import Tensor, plain_layers
 
 @SUPER_RESOLUTION.register("ffsr")
 class FFSR(Restorer):
-    """Twelve layers, two of stride 2, two transposed, with symmetric skips: 3.71 GMACs at 384x128 (Table 1).
+    """Twelve layers, two of stride 2 and two transposed, with symmetric skips: 3.71 GMACs at 384x128 (Table 1).
 
-    The paper prints depth, strides and cost but no widths; these widths meet its cost. The input is the
-    low-resolution image enlarged bilinearly to the network's size, and the network adds to it. Its last layer
+    The paper prints depth, strides and cost but no widths; these widths match the cost. The input is the
+    low-resolution image enlarged bilinearly to the network's size, and the network predicts a residual. The last layer
     starts at zero, so that training starts from the bilinear image.
 
-    Attributes: as `Restorer`'s.
+    Attributes: those of `Restorer`.
     """
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """Under `ffsr.`, as nobody has published the paper's network."""
+        """Returns our own names after `ffsr.`, because the paper's network has never been published."""
         layers = (
             "down1",
             "enc1",

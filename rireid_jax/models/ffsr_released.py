@@ -1,4 +1,4 @@
-"""FFSR as the authors' code has it, which differs from the paper's (docs/paper-vs-released-code.md)."""
+"""FFSR of the authors' code, which differs from the paper (docs/paper-vs-released-code.md)."""
 
 import math
 
@@ -11,23 +11,23 @@ from rireid_jax.models.interfaces import Restorer
 from rireid_jax.models.layers import Conv, UpConv, accurate, normal, scaled
 from rireid_jax.models.torch_names import Tensor, plain_layers
 
-# The standard deviation of PyTorch's uniform draw, from which this network starts.
+# PyTorch initialises this network uniformly; this normal draw has the same standard deviation.
 _uniform_fan_in = normal(lambda shape: math.sqrt(1 / (3 * math.prod(shape[:-1]))))
 
 
 @SUPER_RESOLUTION.register("ffsr_released")
 class ReleasedFFSR(Restorer):
-    """The fifteen-layer network of the authors' code, under its layer names: 7.62 GMACs at 384x128.
+    """The fifteen-layer network of the authors' code, with their layer names: 7.62 GMACs at 384x128.
 
-    It has two bottlenecks where `FFSR` has one, a 5x5 convolution, and wider layers around them. It starts at random,
-    without a super-resolution stage of its own.
+    It has two bottlenecks where `FFSR` has one, a 5x5 convolution, and wider layers around them. It starts from random
+    weights and has no super-resolution stage of its own.
 
-    Attributes: as `Restorer`'s.
+    Attributes: those of `Restorer`.
     """
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """The authors' names."""
+        """Returns the authors' names."""
         layers = (
             "conv0",
             "conv1",

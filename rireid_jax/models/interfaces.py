@@ -1,4 +1,4 @@
-"""What a network must offer to stand in a config: the two kinds of networks, and what they are made for."""
+"""The interfaces of the two kinds of networks that a config may name, and the context that they are created from."""
 
 import re
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from rireid_jax.components import POSITIVE, Field
 from rireid_jax.errors import UserError
 from rireid_jax.models.torch_names import Tensor
 
-Tree = dict[str, Any]  # parameters or running statistics of a module
+Tree = dict[str, Any]  # the parameters or the running statistics of a module
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a network is made for.
+    """Everything that a network is created from.
 
     Attributes:
       model: `config.model`, the options of all networks.
-      stage: the stage's config.
-      num_classes: identities of the training set.
-      dtype: of activations.
+      stage: the config of the stage.
+      num_classes: number of identities in the training set.
+      dtype: dtype of the activations.
       axis_name: mapped axis over which batch norm is synchronised; None on a single device.
     """
 
@@ -41,17 +41,17 @@ class Context:
     def of(
         cls, config: ConfigDict, stage: str, num_classes: int = 0, axis_name: str | None = None
     ) -> "Context":
-        """The context of a stage of a whole config."""
+        """Returns the context of one stage of a whole config."""
         dtype = jnp.dtype(config.dtype)
         return cls(config.model, config.stages[stage], num_classes, dtype, axis_name)
 
 
 class Part(nn.Module):
-    """What both kinds of networks have in common. A part is registered as a class.
+    """The common base of both kinds of networks. The class itself is registered, not an instance.
 
     Class attributes:
-      OPTIONS: fields of `config.model` that the network reads.
-      unused_names: matches keys of a `state_dict` that the network in PyTorch holds and does not use.
+      OPTIONS: the fields of `config.model` that the network reads.
+      unused_names: pattern of the `state_dict` keys that the network in PyTorch holds but does not use.
     """
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {}
@@ -59,15 +59,15 @@ class Part(nn.Module):
 
     @classmethod
     def create(cls, context: Context) -> "Part":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         raise NotImplementedError
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """Every parameter and running statistic of the network under its name in PyTorch.
+        """Returns every parameter and running statistic of the network with its name in PyTorch.
 
         Raises:
-          UserError: the network has no names there.
+          UserError: the network has no names in PyTorch.
         """
         raise UserError(
             f"{type(self).__name__}: found no names of its weights in PyTorch, expected a method torch_names"
@@ -75,30 +75,30 @@ class Part(nn.Module):
 
     @nn.nowrap
     def unused_tensors(self, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What the network in PyTorch holds and does not use, for a `state_dict` that loads there strictly.
+        """Returns the tensors that the network in PyTorch holds but does not use; a strict load there needs them.
 
         Args:
-          state: of all that is used.
+          state: the `state_dict` of all used tensors.
         """
         return {}
 
     @nn.nowrap
     def adopt(self, own: Tree, given: Tree) -> Tree:
-        """What the network takes over from another one of its kind: each array of the same place.
+        """Returns this network's values, replaced by those of another network of its kind where both have an array.
 
         Args:
           own: parameters or running statistics of this network.
-          given: the same of the other network, of any class.
+          given: the same collection of the other network, which may be of any class.
         """
         return adopt_parts(own, given)
 
 
 class SuperResolution(Part):
-    """A network from normalised images `[B, H, W, 3]` to restored ones of the same size.
+    """A network from normalised images `[B, H, W, 3]` to restored images of the same size.
 
     Class attributes:
       adapts_to_width: whether `__call__` takes the native width of the images, int32 `[B]`, as a second argument.
-      size_multiple: what height and width of images must be a multiple of.
+      size_multiple: number of pixels of which the height and width of images must be multiples.
     """
 
     adapts_to_width: ClassVar[bool] = False
@@ -109,13 +109,16 @@ class Restorer(SuperResolution):
     """A super-resolution network whose hidden widths are multiplied by `config.model.ffsr_width`.
 
     Attributes:
-      width: multiplies every hidden width; 1 is the publication.
-      dtype: of activations; the output is at least float32.
+      width: multiplier of every hidden width; 1 gives the widths of the publication.
+      dtype: dtype of the activations; the output is at least float32.
     """
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {
         "ffsr_width": Field(
-            1.0, "times the hidden widths of a super-resolution network", POSITIVE, small=0.25
+            1.0,
+            "multiplier of the hidden widths of the super-resolution network",
+            POSITIVE,
+            small=0.25,
         )
     }
 
@@ -124,44 +127,54 @@ class Restorer(SuperResolution):
 
     @classmethod
     def create(cls, context: Context) -> "Restorer":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         return cls(context.model.ffsr_width, context.dtype)
 
 
 class Extractor(Part):
-    """A network from (normalised images `[B, H, W, 3]`, whether it learns) to (feature, logits, gates).
+    """A network from (normalised images `[B, H, W, 3]`, whether it is training) to (feature, logits, gates).
 
     The feature is `[B, D]`, the logits of the training identities are `[B, N]`, and the gates (wL, wH) of T dual-stream
-    blocks are `[B, T, 2]`, with T = 0 in a network without such blocks.
+    blocks are `[B, T, 2]`, with T = 0 in a network without such blocks. A network whose feature comes from a batch norm
+    sows what it is made from as "before_neck" in its module "head" (see `resnet50.Head`), for losses that compare that.
 
     Class attributes:
-      necks: values of `stage.neck` that the network knows.
+      necks: the values of `stage.neck` that the network supports.
     """
 
     necks: ClassVar[tuple[str, ...]] = ("fc",)
 
     @nn.nowrap
     def backbone_names(self) -> list[Tensor]:
-        """What `config.init.backbone` starts: everything before the head, under the names of ImageNet's weights.
+        """Returns the tensors that `config.init.backbone` sets: all before the head, with their names in that file.
 
         Raises:
-          UserError: there are no such weights for this network.
+          UserError: no ImageNet weights are known for this network.
         """
         raise UserError(
             f"config.init.backbone: found with {type(self).__name__}, expected '' as no such weights are known for it"
         )
 
+    @classmethod
+    def count_classes(cls, params: Tree) -> int:
+        """Identities of a trained network's classifier, which `resnet50.Head` calls "classifier".
+
+        Args:
+          params: of the network. A network with another head has a method of its own.
+        """
+        return params["head"]["classifier"]["bias"].shape[0]
+
     @nn.nowrap
     def first_parameters(self, params: Tree) -> Tree:
-        """What a network starts from, given randomly drawn parameters."""
+        """Returns the parameters that the network starts from, given randomly drawn ones."""
         return params
 
 
 def adopt_parts(own: Tree, given: Tree) -> Tree:
-    """Takes over every part that both networks have.
+    """Replaces every part that both networks have by that of `given`.
 
-    An array without a counterpart stays as it is, such as those of squeeze-and-excitation next to a plain ResNet. A
-    head is taken over whole or not at all: a classifier means nothing to other features.
+    An array without a counterpart stays as it is, for example those of squeeze-and-excitation when `given` is a plain
+    ResNet. A head is replaced as a whole or not at all, because a classifier is useless with other features.
     """
     adopted = {}
     for name, value in own.items():
@@ -173,7 +186,7 @@ def adopt_parts(own: Tree, given: Tree) -> Tree:
 
 
 def merge(own: Any, given: Any) -> Any:
-    """`own` with copies of the arrays that `given` has under the same names."""
+    """Returns `own` with copies of the arrays that `given` has under the same names."""
     if not isinstance(own, dict):
         return jnp.copy(given)
     return {

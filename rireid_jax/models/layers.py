@@ -1,6 +1,6 @@
-"""Convolutions, batch normalisation and pooling that compute what PyTorch's do.
+"""Convolutions, batch normalisation and pooling with the same results as in PyTorch.
 
-Every padding is explicit. How convolutions are computed is in `models.convolutions`.
+Every padding is explicit. `models.convolutions` computes the convolutions.
 """
 
 import functools
@@ -20,15 +20,14 @@ Initializer = Callable[..., jax.Array]
 
 
 def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
-    """An initialiser that draws normal numbers on the host.
+    """Returns an initialiser that draws normally distributed numbers on the host.
 
-    XLA takes longer to compile a hundred random draws than to train the embedded system for a minute, and
-    a host draw is the same on every back-end. With a key at hand, and not a tracer, nothing at all is compiled: a
-    program that calls the host back could not be kept for the next start, and to look up a program for every shape
-    takes a second.
+    Compiling a hundred random draws takes XLA over a minute, and a draw on the host is the same on every back-end.
+    If the key is concrete and not a tracer, nothing is compiled at all: the compilation cache cannot keep a program
+    with a host callback, and looking up one program per shape takes a second.
 
     Args:
-      deviation: the standard deviation as a function of the parameter's shape.
+      deviation: function from the shape of a parameter to its standard deviation.
     """
 
     def initialise(
@@ -47,7 +46,7 @@ def normal(deviation: Callable[[tuple[int, ...]], float]) -> Initializer:
 
 
 def constant(value: float) -> Initializer:
-    """An initialiser that fills with a value, on the host too; it needs no key."""
+    """Returns an initialiser that fills with a value, also on the host; it needs no key."""
 
     def initialise(
         key: jax.Array | None, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
@@ -60,20 +59,20 @@ def constant(value: float) -> Initializer:
 zeros, ones = constant(0.0), constant(1.0)
 
 
-# Kernels are [..., in, out]. He et al. 2015: fan_out as torchvision's ResNet has it, fan_in for networks
-# without normalisation; one_pixel where an output pixel sees one input pixel; linear has the
-# deviation of torch.nn.Linear's uniform draw.
+# Kernels are [..., in, out]. The first three are of He et al. 2015: fan_out as in torchvision's ResNet, fan_in for
+# networks without normalisation, one_pixel for layers whose output pixels each see one input pixel. `linear` has the
+# standard deviation of torch.nn.Linear's uniform draw.
 he_fan_out = normal(lambda s: math.sqrt(2 / (math.prod(s[:-2]) * s[-1])))
 he_fan_in = normal(lambda s: math.sqrt(2 / math.prod(s[:-1])))
 he_one_pixel = normal(lambda s: math.sqrt(2 / s[-2]))
 linear = normal(lambda s: math.sqrt(1 / (3 * s[-2])))
-# Of identity classifiers, as re-identification libraries have it: large logits of a new classifier push
-# the features towards zero, and from scratch RIFE's gates close for good within twenty steps.
+# Identity classifiers start near zero, as in re-identification libraries: the large logits of a new classifier would
+# push the features towards zero, and RIFE's gates, trained from scratch, would close for good within twenty steps.
 nearly_zero = normal(lambda s: 0.001)
 
 
 def accurate(dtype: DTypeLike) -> DTypeLike:
-    """The dtype of parameters, statistics, heads and losses: `dtype`, but never less than float32."""
+    """Returns the dtype of parameters, statistics, heads and losses: `dtype`, but at least float32."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -103,7 +102,7 @@ class Conv(nn.Module):
 
 
 class UpConv(nn.Module):
-    """`torch.nn.ConvTranspose2d(in, features, kernel, stride=kernel)`: every pixel becomes a tile.
+    """`torch.nn.ConvTranspose2d(in, features, kernel, stride=kernel)`, which turns every pixel into a tile.
 
     The kernel is stored as [kH, kW, in, out], not flipped.
     """
@@ -144,7 +143,7 @@ class Dense(nn.Module):
 class BatchNorm(nn.Module):
     """`torch.nn.BatchNorm2d`: two-pass variance, unbiased running variance, momentum 0.1, epsilon 1e-5.
 
-    With `axis_name`, statistics are those of the whole batch over all devices (PyTorch's SyncBatchNorm).
+    With `axis_name`, the statistics are those of the whole batch over all devices (PyTorch's SyncBatchNorm).
     Statistics are at least float32; the output has `dtype`.
     """
 
@@ -175,7 +174,7 @@ class BatchNorm(nn.Module):
                 running_var.value = (1 - m) * running_var.value + m * unbiased
         else:
             mean, var = running_mean.value, running_var.value
-        # One multiply-add per element: the affine map is folded per channel first.
+        # The affine map is folded per channel first, which leaves one multiply-add per element.
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         return (x * factor + (bias - mean * factor)).astype(self.dtype)
 
@@ -191,8 +190,8 @@ class BatchNorm(nn.Module):
 def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
     """`torch.nn.MaxPool2d(kernel_size=3, stride=2, padding=1)`.
 
-    As maxima of three columns, then of three rows: the gradient of such maxima is many times faster on CPU than that
-    of a window reduction. Equal maxima share the gradient; after a ReLU only zeros, which pass none, are equal.
+    It takes maxima of three columns, then of three rows, because their gradient is many times faster on CPU than that
+    of a window reduction. Equal maxima share the gradient; after a ReLU only zeros are equal, and they pass none.
     """
     h, w = (output_size(size, 3, 2, 1) for size in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
@@ -201,10 +200,10 @@ def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
 
 
 def global_average_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B C"]:
-    """GAP, in at least float32."""
+    """Averages over all pixels (GAP) in at least float32."""
     return x.astype(accurate(x.dtype)).mean((1, 2))
 
 
 def scaled(width: float, channels: int) -> int:
-    """`channels` times a width multiplier, at least one."""
+    """Returns `channels` times a width multiplier, rounded and at least 1."""
     return max(1, round(width * channels))

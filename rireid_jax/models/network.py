@@ -1,4 +1,4 @@
-"""The whole network of a stage: super-resolution, then feature extraction (Eq. 3)."""
+"""The whole network of a stage: super-resolution followed by feature extraction (Eq. 3)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ from rireid_jax.models.torch_names import Tensor
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """A network that a loss term brings, such as a discriminator; it learns and has no part in inference.
+    """A network that a loss term adds, such as a discriminator. It learns, but inference does not use it.
 
     Attributes:
-      make: makes the module, given the name under which its variables lie.
-      inputs: what it is called with to draw its parameters, given normalised images of the network's size.
+      make: function that creates the module, given the name under which its variables are stored.
+      inputs: function from normalised images of the network's size to the input with which the module is initialised.
     """
 
     make: Callable[[str], nn.Module]
@@ -33,13 +33,13 @@ class Auxiliary:
 
 @struct.dataclass
 class Outputs:
-    """What the network makes of a batch; a part that the stage lacks is None.
+    """The outputs of the network for a batch. Without an extractor, all but `restored` are None.
 
     Attributes:
       restored: normalised images after super-resolution.
-      feature: f of Eq. 3.
-      logits: of the training identities.
-      gates: (wL, wH) of the T dual-stream blocks; T = 0 without them.
+      feature: the feature f of Eq. 3.
+      logits: logits of the training identities.
+      gates: gates (wL, wH) of the T dual-stream blocks; T is 0 in a network without them.
     """
 
     restored: Float[Array, "B H W 3"]
@@ -49,12 +49,12 @@ class Outputs:
 
 
 class Network(nn.Module):
-    """Eq. 3: f = M_RIFE(M_FFSR(I)), with any super-resolution and any extractor.
+    """Eq. 3, f = M_RIFE(M_FFSR(I)), with any super-resolution network and any extractor.
 
     Attributes:
       super_resolution: module from images to images; None leaves the bilinear image as it is.
-      extractor: module from images to (feature, logits, gates); None only restores.
-      auxiliary: by name, what loss terms bring; their variables are drawn with the network's.
+      extractor: module from images to (feature, logits, gates); None if the network only restores.
+      auxiliary: networks that loss terms add, by name; their variables are initialised with the network's.
     """
 
     super_resolution: SuperResolution | None
@@ -73,11 +73,11 @@ class Network(nn.Module):
 
         Args:
           image: normalised images of the network's size.
-          train: the modules that learn; their batch norms use the batch's statistics.
-          erased: pixels that are replaced by the mean colour before the extractor sees them, an augmentation. They
-            are those of the restored image: super-resolution is to restore what is there, not to guess what is hidden.
-          native_width: width of the images before they were enlarged, in pixels, for a super-resolution network that
-            adapts to it.
+          train: names of the modules that learn; their batch norms use the statistics of the batch.
+          erased: pixels that random erasing replaces by the mean colour. They are erased after super-resolution,
+            which should learn to restore what it sees and not to guess what is hidden.
+          native_width: width of the images before enlargement, in pixels, for a super-resolution network that adapts
+            to it.
         """
         if self.is_initializing():
             for name, part in self.auxiliary.items():
@@ -96,13 +96,17 @@ class Network(nn.Module):
 
     @nn.nowrap
     def modules(self) -> dict[str, SuperResolution | Extractor]:
-        """The modules that inference needs, by the names under which their variables lie."""
+        """Returns the modules that inference needs, by the names under which their variables are stored."""
         parts = {"super_resolution": self.super_resolution, "extractor": self.extractor}
         return {name: part for name, part in parts.items() if part is not None}
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """All weights that inference needs, under their names in PyTorch. Raises UserError where a module has none."""
+        """Returns all weights that inference needs with their names in PyTorch.
+
+        Raises:
+          UserError: a module has no names in PyTorch.
+        """
         return [
             row.inside(name) for name, part in self.modules().items() for row in part.torch_names()
         ]
@@ -114,7 +118,7 @@ def infer(
     image: Float[Array, "B H W 3"],
     native_width: Int[Array, " B"] | None = None,
 ) -> Outputs:
-    """Runs the network as it is used: with running statistics, on normalised images."""
+    """Runs the network on normalised images as in inference, with running statistics."""
     outputs = network.apply(variables, image, native_width=native_width)
     assert isinstance(outputs, Outputs)
     return outputs
@@ -123,12 +127,12 @@ def infer(
 def create_network(
     config: ConfigDict, stage: str, num_classes: int, axis_name: str | None = None
 ) -> Network:
-    """The network that a stage trains.
+    """Creates the network that a stage trains.
 
     Args:
       config: the whole config.
       stage: key of `config.stages`.
-      num_classes: identities of the training set.
+      num_classes: number of identities in the training set.
       axis_name: mapped axis over which batch norm is synchronised; None on a single device.
     """
     spec = config.stages[stage]
@@ -146,25 +150,26 @@ def create_network(
 
 
 def variable_shapes(network: nn.Module, image_size: tuple[int, int]) -> dict[str, Any]:
-    """Variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s.
+    """Returns the variables of a network, or of a part of one, as `jax.ShapeDtypeStruct`s.
 
-    Only those of auxiliary networks may depend on the size of the images, (height, width).
+    Only the variables of auxiliary networks may depend on `image_size`, (height, width) in pixels.
     """
     shapes = jax.eval_shape(network.init, jax.random.key(0), image_like(*image_size))
     return {"params": {}, "batch_stats": {}, **shapes}
 
 
 def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict:
-    """Random variables {"params": {module: ...}, "batch_stats": {module: ...}}, a function of `seed`.
+    """Returns random variables {"params": {module: ...}, "batch_stats": {module: ...}}, which `seed` determines.
 
-    A module's parameters depend on its own name and the seed alone, not on the other modules, so that two systems with
-    the same extractor start from the same extractor.
+    The parameters of a module depend only on its name and the seed and not on the other modules, so that two systems
+    with the same extractor start from the same weights.
     """
     drawn: dict[str, Any] = {}
 
     def draw(image: jax.Array) -> None:
-        # Parameters are drawn at once, and what is computed of them alone is computed; what the network makes of the
-        # image is traced for its shapes. Batch norm takes the image's statistics, or it would compute with its own.
+        # Parameters are drawn immediately, and anything that depends on them alone is computed; everything that depends
+        # on the image is only traced for its shapes. Batch norm uses the statistics of the image, because it would
+        # compute with its own, which are concrete.
         with jax.ensure_compile_time_eval():
             drawn.update(network.init(jax.random.key(seed), image, ("extractor",)))
 
@@ -177,7 +182,10 @@ def initialise(network: Network, seed: int, image_size: tuple[int, int]) -> dict
 
 
 def zero_variables(network: Network) -> dict[str, Any]:
-    """Variables of a network's shapes, to load weights into; they take no memory. Auxiliary networks have none."""
+    """Returns zeros of the shapes of a network without its auxiliary networks, to load weights into.
+
+    They take no memory.
+    """
     shapes = variable_shapes(Network(network.super_resolution, network.extractor), (32, 32))
-    # Broadcast: every array is replaced, or known to have no elements.
+    # Broadcasting makes read-only views, which is enough: every array is replaced or has no elements.
     return jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), shapes)

@@ -1,4 +1,4 @@
-"""ResNet50 (He et al. 2016) as torchvision builds it, v1.5, with the stride on the 3x3 convolution, and its parts."""
+"""ResNet50 (He et al. 2016) and its parts: torchvision's v1.5, which has the stride on the 3x3 convolution."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,27 +27,27 @@ from rireid_jax.models.layers import (
 from rireid_jax.models.torch_names import Place, Tensor, batch_norm, layer, within
 
 PLANES = (64, 128, 256, 512)  # bottleneck widths of the four stages
-EXPANSION = 4  # a stage's output is this many times its bottleneck width
-REDUCTION = 16  # squeeze-and-excitation's hidden width is its input's divided by this
+EXPANSION = 4  # the output of a stage has this many times its bottleneck width
+REDUCTION = 16  # squeeze-and-excitation divides its input width by this for its hidden width
 
 _STAGE_SIZES = Check(
     lambda value: len(value) == 4 and all(type(n) is int and n > 0 for n in value),
     "four positive block counts",
 )
-# The options of every extractor that is made of ResNet50's parts.
+# Every extractor that is built from the parts of ResNet50 has these options.
 BODY_OPTIONS: Mapping[str, Field] = {
-    "width": Field(1.0, "times the channels of the extractor's publication", POSITIVE, small=0.25),
+    "width": Field(1.0, "multiplier of the extractor's channel counts", POSITIVE, small=0.25),
     "stage_sizes": Field(
-        (3, 4, 6, 3), "bottlenecks of ResNet50's four stages", _STAGE_SIZES, small=(1, 1, 1, 1)
+        (3, 4, 6, 3), "number of bottlenecks in ResNet50's stages", _STAGE_SIZES, small=(1, 1, 1, 1)
     ),
     "feature_dim": Field(
-        256, "dimensions of f where the neck is `fc`; paper section 5.2", POSITIVE
+        256, "dimensions of the feature f if the neck is `fc`; paper section 5.2", POSITIVE
     ),
 }
 
 
 def body(context: Context) -> dict[str, Any]:
-    """The arguments that all such extractors share."""
+    """Returns the arguments that all extractors with `BODY_OPTIONS` share."""
     return dict(
         num_classes=context.num_classes,
         feature_dim=context.model.feature_dim,
@@ -60,7 +60,7 @@ def body(context: Context) -> dict[str, Any]:
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighed by what the whole map shows (Hu et al. 2018): GAP -> FC C/16 -> ReLU -> FC C -> sigmoid."""
+    """Scales channels by factors from the whole map (Hu et al. 2018): GAP -> FC C/16 -> ReLU -> FC C -> sigmoid."""
 
     dtype: DTypeLike = jnp.float32
 
@@ -70,14 +70,14 @@ class SqueezeExcitation(nn.Module):
         hidden = max(1, channels // REDUCTION)
         dtype = accurate(self.dtype)
         y = global_average_pool(x)[:, None, None]
-        # 1x1 convolutions on one pixel, as which others store these layers.
+        # Other libraries store these layers as 1x1 convolutions, so they are 1x1 convolutions on one pixel here.
         y = nn.relu(Conv(hidden, 1, kernel_init=linear, dtype=dtype, name="fc1")(y))
         y = Conv(channels, 1, kernel_init=linear, dtype=dtype, name="fc2")(y)
         return x * jax.nn.sigmoid(y).astype(x.dtype)
 
 
 class Bottleneck(nn.Module):
-    """1x1 reduce, 3x3 with the stride, 1x1 expand, squeeze-and-excitation if asked for, and the shortcut."""
+    """1x1 reduce, 3x3 with the stride, 1x1 expand, optional squeeze-and-excitation, and the shortcut."""
 
     planes: int
     stride: int
@@ -115,7 +115,7 @@ class Bottleneck(nn.Module):
 
 
 class Stage(nn.Module):
-    """A main block of ResNet50: `blocks` bottlenecks, the first with the stride."""
+    """A main block of ResNet50: `blocks` bottlenecks, of which the first has the stride."""
 
     planes: int
     blocks: int
@@ -170,9 +170,9 @@ def resnet_parts(
     axis_name: str | None,
     squeeze_excitation: bool = False,
 ) -> dict[str, Callable[..., nn.Module]]:
-    """Makers of ResNet50's stem and four stages, in order and by name; each takes the name of what it makes.
+    """Returns functions that create ResNet50's stem and four stages, in order and by name.
 
-    Args: as the attributes of `ResNet`.
+    Each function takes the name of the module that it creates. The arguments are the attributes of `ResNet`.
     """
     parts: dict[str, Callable[..., nn.Module]] = {
         "stem": partial(Stem, scaled(width, 64), dtype, axis_name)
@@ -192,10 +192,12 @@ class Head(nn.Module):
     """GAP -> neck = the feature f -> FC = identity logits (Eq. 8; the logits serve training only).
 
     Attributes:
-      num_classes: identities of the training set.
-      neck: "fc" maps to f by a fully connected layer, as the paper; "batch_norm" normalises, as the authors'
-        code and as BNNeck does; "none" takes the pooled map.
-      feature_dim: of f, where the neck is "fc".
+      num_classes: number of identities in the training set.
+      neck: "fc" maps to f by a fully connected layer, as in the paper; "batch_norm" normalises, as the authors'
+        code and BNNeck do; "none" uses the pooled map as f.
+      feature_dim: dimensions of f if the neck is "fc".
+      dtype: dtype of the activations before the head; the head computes in at least float32.
+      axis_name: mapped axis over which batch norm is synchronised.
     """
 
     num_classes: int
@@ -213,7 +215,7 @@ class Head(nn.Module):
         if self.neck == "fc":
             feature = Dense(self.feature_dim, dtype=dtype, name="feature")(feature)
         elif self.neck == "batch_norm":
-            # For losses that compare features (BNNeck, Luo et al. 2019); what nobody asks for is not kept.
+            # Losses that compare features use this one (BNNeck, Luo et al. 2019). Flax drops it unless it is requested.
             self.sow("intermediates", "before_neck", feature)
             feature = BatchNorm(self.axis_name, dtype=dtype, name="bn")(feature, train)
         logits = Dense(self.num_classes, nearly_zero, dtype, name="classifier")(feature)
@@ -221,7 +223,7 @@ class Head(nn.Module):
 
 
 def resnet_part_names() -> tuple[str, ...]:
-    """The names of `resnet_parts`."""
+    """Returns the names of `resnet_parts`."""
     return ("stem", *(f"stage{t}" for t in range(1, len(PLANES) + 1)))
 
 
@@ -230,11 +232,11 @@ def body_names(
     places: Mapping[str, tuple[Place, ...]],
     squeeze_excitation: bool = False,
 ) -> list[Tensor]:
-    """torchvision's names of stem and stages.
+    """Returns torchvision's names of the stem and the stages.
 
     Args:
-      stage_sizes: bottlenecks of each stage.
-      places: by name of the part, where it stands in the network; several places start from the same weights.
+      stage_sizes: number of bottlenecks in each stage.
+      places: places of each part in the network, by the name of the part; several places get the same weights.
       squeeze_excitation: whether bottlenecks have timm's `se.*`.
     """
     stem, *stages = resnet_part_names()
@@ -247,7 +249,7 @@ def body_names(
 
 
 def stem_names(prefix: str, *places: Place) -> Iterator[Tensor]:
-    """torchvision's names of a `Stem`, after a prefix."""
+    """Yields torchvision's names of a `Stem`, after a prefix."""
     yield from layer("conv", f"{prefix}conv1", *within(places, "conv"), bias=False)
     yield from batch_norm(f"{prefix}bn1", *within(places, "bn"))
 
@@ -255,12 +257,12 @@ def stem_names(prefix: str, *places: Place) -> Iterator[Tensor]:
 def stage_names(
     names: tuple[str, ...], blocks: int, *places: Place, squeeze_excitation: bool = False
 ) -> Iterator[Tensor]:
-    """torchvision's names of the bottlenecks of a `Stage`.
+    """Yields torchvision's names of the bottlenecks of a `Stage`.
 
     Args:
-      names: of the stage; several where its tensors are stored several times.
+      names: names of the stage in PyTorch; several if the file stores its tensors several times.
       blocks: number of bottlenecks.
-      places: of the stage.
+      places: places of the stage in our network.
       squeeze_excitation: whether bottlenecks have timm's `se.*`.
     """
     for i in range(blocks):
@@ -282,7 +284,7 @@ def stage_names(
 
 
 def head_names(prefix: str, neck: str) -> Iterator[Tensor]:
-    """Our names of a `Head`, after a prefix; the authors' code has the same for its neck."""
+    """Yields our names of a `Head`, after a prefix."""
     if neck == "fc":
         yield from layer("fc", f"{prefix}feature", ("head", "feature"))
     elif neck == "batch_norm":
@@ -292,18 +294,18 @@ def head_names(prefix: str, neck: str) -> Iterator[Tensor]:
 
 @EXTRACTORS.register("resnet50")
 class ResNet(Extractor):
-    """The plain extractor that RIFE is compared with: one stream, the same head.
+    """The plain extractor that RIFE is compared with. It has one stream and the same head.
 
     Attributes:
-      num_classes: identities of the training set.
-      neck: of the `Head`.
-      feature_dim: of the feature f where the neck is "fc"; 256 in section 5.2.
-      stage_sizes: bottlenecks a stage; (3, 4, 6, 3) is ResNet50.
+      num_classes: number of identities in the training set.
+      neck: neck of the `Head`.
+      feature_dim: dimensions of the feature f if the neck is "fc"; 256 in section 5.2.
+      stage_sizes: number of bottlenecks in each stage; (3, 4, 6, 3) gives ResNet50.
       last_stride: stride of the last stage.
-      width: multiplies every channel count; 1 is ResNet50.
-      dtype: of activations; feature and logits are at least float32.
+      width: multiplier of every channel count; 1 gives ResNet50.
+      dtype: dtype of the activations; feature and logits are at least float32.
       axis_name: mapped axis over which batch norm is synchronised.
-      squeeze_excitation: weighs the channels of every bottleneck before the shortcut is added (Hu et al. 2018).
+      squeeze_excitation: whether every bottleneck scales its channels before it adds the shortcut (Hu et al. 2018).
     """
 
     OPTIONS: ClassVar = BODY_OPTIONS
@@ -321,17 +323,17 @@ class ResNet(Extractor):
 
     @classmethod
     def create(cls, context: Context) -> "ResNet":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         return cls(neck=context.stage.neck, **body(context))
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """torchvision's, with `feature.*` or `bn.*` and `classifier.*` for the head, and timm's `se.*`."""
+        """Returns torchvision's names, timm's `se.*`, and `feature.*` or `bn.*` and `classifier.*` for the head."""
         return [*self.backbone_names(), *head_names("", self.neck)]
 
     @nn.nowrap
     def backbone_names(self) -> list[Tensor]:
-        """torchvision's."""
+        """Returns torchvision's names."""
         places = {name: ((name,),) for name in resnet_part_names()}
         return body_names(self.stage_sizes, places, self.squeeze_excitation)
 
@@ -339,7 +341,7 @@ class ResNet(Extractor):
     def __call__(
         self, image: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B 0 2"]]:
-        """Features, logits, and no gates (see `RIFE`)."""
+        """Returns features, logits, and an empty array of gates (see `RIFE`)."""
         x = image
         for name, part in resnet_parts(
             self.stage_sizes,

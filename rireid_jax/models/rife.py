@@ -27,26 +27,28 @@ from rireid_jax.models.torch_names import Place, Tensor, layer
 
 STREAMS = ("low", "high")
 GATE_OPTION: Mapping[str, Field] = {
-    "gate_dim": Field(64, "hidden width of a gate; paper section 5.2", POSITIVE)
+    "gate_dim": Field(
+        64, "hidden width of the network that predicts a gate; paper section 5.2", POSITIVE
+    )
 }
 
 
 def fuse(
     low: Float[Array, "B *map C"], high: Float[Array, "B *map C"], gates: Float[Array, "B 2"]
 ) -> Float[Array, "B *map C"]:
-    """Eq. 6: m = wL * mL + wH * mH. The weights need not sum to 1.
+    """Computes Eq. 6: m = wL * mL + wH * mH. The gates need not sum to 1.
 
     Args:
-      low: map [B, H, W, C] or feature [B, D] of the low-resolution stream, mL.
-      high: that of the high-resolution stream, mH.
-      gates: (wL, wH) of each example.
+      low: mL, the map [B, H, W, C] or feature [B, D] of the low-resolution stream.
+      high: mH, the same of the high-resolution stream.
+      gates: gates (wL, wH) of each example.
     """
     weights = gates.astype(low.dtype).reshape(-1, 2, *[1] * (low.ndim - 1))
     return weights[:, 0] * low + weights[:, 1] * high
 
 
 class Gate(nn.Module):
-    """A stream's weight from its own map: GAP -> FC -> ReLU -> FC 1 -> sigmoid (Figure 3, section 5.2)."""
+    """Predicts the gate of a stream from its map: GAP -> FC -> ReLU -> FC 1 -> sigmoid (Figure 3, section 5.2)."""
 
     hidden: int
     dtype: DTypeLike = jnp.float32
@@ -61,18 +63,18 @@ class Gate(nn.Module):
 def predict_gates(
     low: Float[Array, "B H W C"], high: Float[Array, "B H W C"], hidden: int, dtype: DTypeLike
 ) -> Float[Array, "B 2"]:
-    """(wL, wH), each from its stream's map; the two `Gate`s are of the module that calls."""
+    """Predicts (wL, wH), each from the map of its stream. The two `Gate`s become submodules of the calling module."""
     gates = [Gate(hidden, dtype, name="gate_low")(low), Gate(hidden, dtype, name="gate_high")(high)]
     return jnp.stack(gates, axis=-1)
 
 
 class DualStreamBlock(nn.Module):
-    """DSB t: two complete copies of a part of ResNet50, weighed by a predicted resolution (Eq. 6).
+    """DSB t: two complete copies of a part of ResNet50, whose maps are fused by predicted gates (Eq. 6).
 
     Attributes:
-      stream: makes one copy, a `Stage` or a `Stem`, given its name.
-      gate_dim: hidden width of the weight heads.
-      dtype: of activations.
+      stream: function that creates one copy, a `Stage` or a `Stem`, given its name.
+      gate_dim: hidden width of the gates.
+      dtype: dtype of the activations.
     """
 
     stream: Callable[..., nn.Module]
@@ -90,7 +92,7 @@ class DualStreamBlock(nn.Module):
 
 
 def gate_names(name: str, block: str, stream: str) -> Iterator[Tensor]:
-    """Names of a stream's `Gate` in a block or head."""
+    """Yields the names of the `Gate` of a stream, in a block or in a head."""
     for fc in ("fc1", "fc2"):
         yield from layer("fc", f"{name}.{fc}", (block, f"gate_{stream}", fc))
 
@@ -99,9 +101,9 @@ def gate_names(name: str, block: str, stream: str) -> Iterator[Tensor]:
 class RIFE(Extractor):
     """The stem, four dual-stream blocks, and the head.
 
-    Attributes: as `ResNet`'s, and
+    Attributes: those of `ResNet` (without `squeeze_excitation`), and
       gate_dim: hidden width of the gates; 64 in section 5.2.
-      dual_stem: makes the stem a dual-stream block too, the first of five; the paper's streams share it.
+      dual_stem: whether the stem is a dual-stream block too, the first of five; in the paper the streams share it.
     """
 
     OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
@@ -120,12 +122,15 @@ class RIFE(Extractor):
 
     @classmethod
     def create(cls, context: Context) -> "RIFE":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         return cls(neck=context.stage.neck, gate_dim=context.model.gate_dim, **body(context))
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """Under `rife.`, as nobody has published the paper's network; bottlenecks as torchvision names them."""
+        """Returns our own names after `rife.`, because the paper's network has never been published.
+
+        The names of bottlenecks are torchvision's.
+        """
         rows = list(stem_names("rife.", ("stem",)))
         for t, blocks in enumerate(self.stage_sizes, start=1):
             for stream in STREAMS:
@@ -136,7 +141,7 @@ class RIFE(Extractor):
 
     @nn.nowrap
     def backbone_names(self) -> list[Tensor]:
-        """torchvision's; both streams of a block start from the same weights."""
+        """Returns torchvision's names; both streams of a block start from the same weights."""
         stem, *stages = resnet_part_names()
         places: dict[str, tuple[Place, ...]] = {
             name: tuple((f"dsb{t}", stream) for stream in STREAMS)
@@ -149,9 +154,9 @@ class RIFE(Extractor):
 
     @nn.nowrap
     def first_parameters(self, params: Tree) -> Tree:
-        """Makes the streams of every block alike, as section 5.2 makes them: by duplication.
+        """Makes the two streams of every block equal, as section 5.2 does by duplication.
 
-        What their gates make of different resolutions is what tells them apart later.
+        They diverge later, because their gates respond to resolution differently.
         """
         return {
             name: {**block, "high": jax.tree.map(jnp.copy, block["low"])}
@@ -162,7 +167,7 @@ class RIFE(Extractor):
 
     @nn.nowrap
     def adopt(self, own: Tree, given: Tree) -> Tree:
-        """See `Part`. Both streams of a block take over a plain network's stage."""
+        """See `Part`. Both streams of a block take over the matching stage of a plain network."""
         adopted = adopt_parts(own, given)
         for name, block in own.items():
             stage = name.replace("dsb", "stage")
@@ -175,7 +180,7 @@ class RIFE(Extractor):
     def __call__(
         self, image: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
-        """Features, identity logits, and the weights (wL, wH) of every block."""
+        """Returns features, identity logits, and the gates (wL, wH) of every block."""
         parts = resnet_parts(
             self.stage_sizes, self.last_stride, self.width, self.dtype, self.axis_name
         )

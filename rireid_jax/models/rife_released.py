@@ -1,4 +1,4 @@
-"""RIFE as the authors' code has it, which differs from the paper's (docs/paper-vs-released-code.md)."""
+"""RIFE of the authors' code, which differs from the paper (docs/paper-vs-released-code.md)."""
 
 import re
 from typing import ClassVar
@@ -14,16 +14,16 @@ from rireid_jax.models.torch_names import COUNTER, Tensor, batch_norm, layer, wi
 
 @EXTRACTORS.register("rife_released")
 class ReleasedRIFE(RIFE):
-    """RIFE with a dual-stream stem and a batch norm for its neck.
+    """RIFE with a dual-stream stem and a batch norm as its neck.
 
-    Their checkpoints have `gate_dim=16` and `last_stride=1`.
+    The authors' checkpoints have `gate_dim=16` and `last_stride=1`.
 
-    Attributes: as `RIFE`'s.
+    Attributes: those of `RIFE`.
     """
 
     necks: ClassVar[tuple[str, ...]] = ("batch_norm",)
-    # The authors' forward pass does not reach the second stream's batch norm and classifier, nor the attention blocks
-    # that some of their revisions hold.
+    # The authors' forward pass does not use the batch norm and classifier of the second stream, nor the attention
+    # blocks that some of their revisions contain.
     unused_names: ClassVar = re.compile(
         r"model2\.(bn|fc)\..*|model[12]\.net\.base\.satten[123]\..*"
     )
@@ -33,9 +33,9 @@ class ReleasedRIFE(RIFE):
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """The authors': `model1.*` is the high-resolution stream, with the head, `model2.*` the other one.
+        """Returns the authors' names: `model1.*` is the high-resolution stream and the head, `model2.*` the low one.
 
-        The gates are `attmodel.*`, and the streams' parts are stored again as `modelpart*`.
+        The gates are `attmodel.*`, and the parts of the streams are stored a second time, as `modelpart*`.
         """
         rows: list[Tensor] = []
         for model, part, gate, stream in (
@@ -60,7 +60,7 @@ class ReleasedRIFE(RIFE):
 
     @nn.nowrap
     def unused_tensors(self, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The tensors that their network holds and does not use: a fresh batch norm, and a classifier of zeros."""
+        """Returns the tensors that the authors' network does not use: a new batch norm and a classifier of zeros."""
         ones = ("bn.weight", "bn.running_var")
         zeros = ("bn.bias", "bn.running_mean", f"bn.{COUNTER}", "fc.weight", "fc.bias")
         return {f"model2.{name}": np.ones_like(state[f"model1.{name}"]) for name in ones} | {

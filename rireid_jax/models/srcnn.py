@@ -1,8 +1,8 @@
 """SRCNN of Table 1.
 
-It is fully convolutional and keeps the size: it reads the low-resolution image after it has been enlarged, as FFSR
-does. The publication restores luminance in [0, 1]; this network has FFSR's interface, three normalised channels in and
-out, and pads every convolution with zeros. FFSR's stages train it; the publication's schedule is not reproduced.
+It is fully convolutional and keeps the image size; like FFSR, it reads the low-resolution image after enlargement. The
+publication restores luminance in [0, 1]; this network has FFSR's interface (three normalised channels in and out) and
+pads every convolution with zeros. It is trained in FFSR's stages and not by the schedule of the publication.
 """
 
 import flax.linen as nn
@@ -16,19 +16,19 @@ from rireid_jax.models.torch_names import Tensor, plain_layers
 
 @SUPER_RESOLUTION.register("srcnn")
 class SRCNN(Restorer):
-    """Patches, a non-linear mapping, reconstruction (Dong et al. 2014): kernels 9-1-5, 64 and 32 channels.
+    """Patch extraction, non-linear mapping, reconstruction (Dong et al. 2014): kernels 9-1-5, 64 and 32 channels.
 
-    Of the publication: the layers, their ReLUs, and that there is no residual, so that it starts far from the bilinear
-    image. Ours: colours, and He's initial weights, from which SGD at FFSR's learning rate gets in a quarter of
-    the steps as far as from the published ones of deviation 0.001. 0.98 GMACs at 384x128; Table 1 prints 2.53,
-    which neither this nor the kernels 9-3-5 and 9-5-5 have.
+    The layers and their ReLUs are those of the publication. It also has no residual, so that training starts far from
+    the bilinear image. Colour is ours, and so are He's initial weights: with them, SGD at FFSR's learning rate needs a
+    quarter of the steps that the published initial weights (standard deviation 0.001) need. The network has 0.98 GMACs
+    at 384x128; Table 1 prints 2.53, which the kernels 9-3-5 and 9-5-5 do not give either.
 
-    Attributes: as `Restorer`'s.
+    Attributes: those of `Restorer`.
     """
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """Under `srcnn.` and our own names of the layers."""
+        """Returns our own names of the layers, after `srcnn.`."""
         return plain_layers("srcnn", ("extract", "map", "reconstruct"))
 
     @nn.compact

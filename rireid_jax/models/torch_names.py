@@ -1,7 +1,7 @@
-"""The names of a network's weights in PyTorch: rows that say which tensor is which of our variables.
+"""The names of a network's weights in PyTorch: each row maps one tensor of a `state_dict` to one of our variables.
 
-A network lists its rows in `torch_names()`; the same rows read and write a `state_dict`. The functions here make the
-rows of one layer.
+A network lists its rows in `torch_names()`, and the same rows serve to read and to write a `state_dict`. The functions
+here make the rows of one layer.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["conv", "up", "fc", "vector"]
-Place = tuple[
-    str, ...
-]  # names of modules from the network down, or to an array: the collection first
+Place = tuple[str, ...]  # path to a module, or (with the collection in front) to an array
 
-# The axes of our array, taken from PyTorch's. Conv2d has [out, in, kH, kW], ConvTranspose2d [in, out, kH, kW], Linear
-# [out, in]; ours are [kH, kW, in, out] and [in, out].
+# Transposing PyTorch's array by these axes gives ours. Conv2d has [out, in, kH, kW], ConvTranspose2d [in, out, kH, kW]
+# and Linear [out, in]; ours are [kH, kW, in, out] and [in, out].
 AXES: dict[Kind, tuple[int, ...]] = {
     "conv": (2, 3, 1, 0),
     "up": (2, 3, 0, 1),
@@ -23,7 +21,7 @@ AXES: dict[Kind, tuple[int, ...]] = {
 }
 
 COUNTER = (
-    "num_batches_tracked"  # of every batch norm in PyTorch; only one without momentum reads it
+    "num_batches_tracked"  # every batch norm in PyTorch has one, but only uses it without momentum
 )
 
 
@@ -32,9 +30,9 @@ class Tensor:
     """One tensor of a `state_dict`.
 
     Attributes:
-      names: its keys; the first is the main one, the others hold the same tensor again.
+      names: keys of the tensor; the first is the main one, the others store the same tensor again.
       kind: key of `AXES`.
-      places: where its values go, each "params" or "batch_stats" and then the names down to an array; several where
+      places: places that get the values, each "params" or "batch_stats" followed by the path to an array; several if
         streams start from the same weights.
     """
 
@@ -43,7 +41,7 @@ class Tensor:
     places: tuple[Place, ...]
 
     def inside(self, module: str) -> "Tensor":
-        """The same tensor, seen from the module that holds this network under a name."""
+        """Returns the same row for a parent module that holds this network under the name `module`."""
         places = tuple((collection, module, *rest) for collection, *rest in self.places)
         return Tensor(self.names, self.kind, places)
 
@@ -51,13 +49,13 @@ class Tensor:
 def layer(
     kind: Kind, names: str | tuple[str, ...], *places: Place, bias: bool = True
 ) -> Iterator[Tensor]:
-    """The kernel of a convolution or of a fully connected layer, and its bias.
+    """Yields the rows of a convolution or a fully connected layer: its kernel and its bias.
 
     Args:
-      kind: of the kernel.
-      names: of the module in PyTorch, or of all modules that share its tensors.
-      places: of the module in our network.
-      bias: whether it has one.
+      kind: kind of the kernel.
+      names: name of the module in PyTorch, or the names of all modules that share its tensors.
+      places: places of the module in our network.
+      bias: whether the layer has a bias.
     """
     yield _tensor(names, "weight", kind, places, "params", "kernel")
     if bias:
@@ -65,7 +63,7 @@ def layer(
 
 
 def batch_norm(names: str | tuple[str, ...], *places: Place) -> Iterator[Tensor]:
-    """Scale, bias and running statistics of a batch norm. Arguments as `layer`'s."""
+    """Yields the rows of a batch norm: scale, bias and running statistics. The arguments are those of `layer`."""
     yield _tensor(names, "weight", "vector", places, "params", "scale")
     yield _tensor(names, "bias", "vector", places, "params", "bias")
     yield _tensor(names, "running_mean", "vector", places, "batch_stats", "mean")
@@ -73,12 +71,12 @@ def batch_norm(names: str | tuple[str, ...], *places: Place) -> Iterator[Tensor]
 
 
 def plain_layers(prefix: str, layers: tuple[str, ...], up: tuple[str, ...] = ()) -> list[Tensor]:
-    """The rows of a network of convolutions with biases that have the same names in PyTorch, after a prefix.
+    """Returns the rows of a network of convolutions with biases, whose names in PyTorch are ours after a prefix.
 
     Args:
-      prefix: of the names in PyTorch.
+      prefix: prefix of the names in PyTorch.
       layers: names of the modules.
-      up: those of them that are transposed convolutions.
+      up: names of those modules that are transposed convolutions.
     """
     return [
         row
@@ -88,7 +86,7 @@ def plain_layers(prefix: str, layers: tuple[str, ...], up: tuple[str, ...] = ())
 
 
 def within(places: tuple[Place, ...], *modules: str) -> tuple[Place, ...]:
-    """A submodule of each of some modules."""
+    """Returns the places of a submodule, given the places of its parents."""
     return tuple((*place, *modules) for place in places)
 
 

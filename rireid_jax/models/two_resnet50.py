@@ -1,4 +1,4 @@
-"""Two ResNet50 side by side, which Table 2 compares RIFE with: what is gained by parameters alone."""
+"""Two ResNet50 side by side. Table 2 compares RIFE with them to show what more parameters alone would gain."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -37,9 +37,9 @@ class Trunk(nn.Module):
 
 
 class FusingHead(nn.Module):
-    """Each stream's GAP -> FC = its feature; both fused = f; FC(f) = identity logits.
+    """GAP -> FC gives the feature of each stream; fusing both gives f, and FC(f) the identity logits.
 
-    Attributes: as `TwoResNet`'s.
+    Attributes: those of `TwoResNet`.
     """
 
     num_classes: int
@@ -73,14 +73,14 @@ class FusingHead(nn.Module):
 class TwoResNet(Extractor):
     """Two complete ResNet50 on the same image, whose features are fused once, at the end.
 
-    The paper says no more than that. Here a stream's feature is that of `ResNet`, after its own fully connected layer:
-    streams that start from the same weights would learn the same forever if maps were fused before a common one
-    and with equal weights. Learned weights are predicted from the streams' last maps as a dual-stream block
-    predicts them, (wL, wH) for (low, high), and learn by Eq. 7 with T = 1.
+    The paper says no more than that. Here each stream has a fully connected layer of its own and its feature is that of
+    `ResNet`: with a common layer and equal gates, streams that start from the same weights would stay the same forever.
+    Learned gates are predicted from the last maps of the streams as in a dual-stream block, (wL, wH) for (low, high),
+    and are trained by Eq. 7 with T = 1.
 
-    Attributes: as `ResNet`'s, and
-      weighted: Eq. 6 with learned weights; otherwise both weights are 1/2, and there are no gates, T = 0.
-      gate_dim: hidden width of the weight heads.
+    Attributes: those of `ResNet` (without `neck` and `squeeze_excitation`), and
+      weighted: whether features are fused with learned gates (Eq. 6); otherwise they are averaged, and T is 0.
+      gate_dim: hidden width of the gates.
     """
 
     OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
@@ -97,12 +97,12 @@ class TwoResNet(Extractor):
 
     @classmethod
     def create(cls, context: Context) -> "TwoResNet":
-        """The network of a stage."""
+        """Creates the network for a stage."""
         return cls(gate_dim=context.model.gate_dim, **body(context))
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """torchvision's after `low.` and `high.`, with `feature_low`, `gate_low.*` and their like for the head."""
+        """Returns torchvision's names after `low.` and `high.`; the head has `feature_low`, `gate_low.*` and so on."""
         rows: list[Tensor] = []
         for stream in STREAMS:
             stem, *stages = resnet_part_names()
@@ -116,13 +116,13 @@ class TwoResNet(Extractor):
 
     @nn.nowrap
     def backbone_names(self) -> list[Tensor]:
-        """torchvision's, for both streams."""
+        """Returns torchvision's names, each for both streams."""
         places = {name: tuple((stream, name) for stream in STREAMS) for name in resnet_part_names()}
         return body_names(self.stage_sizes, places)
 
     @nn.nowrap
     def adopt(self, own: Tree, given: Tree) -> Tree:
-        """See `Part`. Each stream takes over all that a network of one stream has."""
+        """See `Part`. Each stream takes over everything that a network with a single stream has."""
         adopted = adopt_parts(own, given)
         streams = [name for name in STREAMS if name in own and name not in given]
         return {**adopted, **{name: merge(own[name], given) for name in streams}}
@@ -131,7 +131,7 @@ class TwoResNet(Extractor):
     def __call__(
         self, image: Float[Array, "B H W 3"], train: bool
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
-        """Features, identity logits, and the weights (wL, wH), if they are learned."""
+        """Returns features, identity logits, and the gates (wL, wH) if they are learned."""
         parts = resnet_parts(
             self.stage_sizes, self.last_stride, self.width, self.dtype, self.axis_name
         )

@@ -1,8 +1,8 @@
 """VDSR of Table 1.
 
-It is fully convolutional and keeps the size: it reads the low-resolution image after it has been enlarged, as FFSR
-does. The publication restores luminance in [0, 1]; this network has FFSR's interface, three normalised channels in and
-out, and pads every convolution with zeros. FFSR's stages train it; the publication's schedule is not reproduced.
+It is fully convolutional and keeps the image size; like FFSR, it reads the low-resolution image after enlargement. The
+publication restores luminance in [0, 1]; this network has FFSR's interface (three normalised channels in and out) and
+pads every convolution with zeros. It is trained in FFSR's stages and not by the schedule of the publication.
 """
 
 import flax.linen as nn
@@ -16,18 +16,18 @@ from rireid_jax.models.torch_names import Tensor, plain_layers
 
 @SUPER_RESOLUTION.register("vdsr")
 class VDSR(Restorer):
-    """Twenty 3x3 convolutions of 64 channels that add to their input (Kim et al. 2016): 32.79 GMACs at 384x128.
+    """Twenty 3x3 convolutions of 64 channels that predict a residual (Kim et al. 2016): 32.79 GMACs at 384x128.
 
-    Of the publication: the layers, their ReLUs, the one global residual, and He's initial weights. Ours: colours,
-    biases that start at zero, and a last layer that starts at zero, so that training starts from the
-    bilinear image as `FFSR`'s does.
+    The layers, their ReLUs, the single global residual and He's initial weights are those of the publication. Colour
+    is ours, and biases and the last layer start at zero, so that training starts from the bilinear image as with
+    `FFSR`.
 
-    Attributes: as `Restorer`'s.
+    Attributes: those of `Restorer`.
     """
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
-        """Under `vdsr.` and our own names of the layers."""
+        """Returns our own names of the layers, after `vdsr.`."""
         return plain_layers("vdsr", (*(f"conv{i}" for i in range(1, 20)), "out"))
 
     @nn.compact

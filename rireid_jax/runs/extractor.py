@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
+from rireid_jax.components import EXTRACTORS
 from rireid_jax.config import final_stage
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
@@ -109,7 +110,7 @@ class Extractor:
         cls, config: ConfigDict, stage: str, variables: dict[str, Any], batch_size: int = 64
     ) -> "Extractor":
         """A stage's network with the given variables."""
-        network = create_network(config, stage, num_classes(variables))
+        network = create_network(config, stage, num_classes(config, stage, variables))
         return cls(network, variables, tuple(config.data.image_size), batch_size)
 
     @classmethod
@@ -141,7 +142,7 @@ class Extractor:
         return cls(network, variables, image_size, batch_size)
 
     def to_torch(self, path: str | Path) -> None:
-        """Saves the network's weights as a PyTorch `state_dict`, under the names of `weights.names.table`.
+        """Saves the network's weights as a PyTorch `state_dict`, under the names of its `torch_names`.
 
         Args:
           path: `.safetensors`, or any other name for `torch.save`.
@@ -208,7 +209,9 @@ def _rows(outputs: Outputs, image: jax.Array, batch: DeviceBatch) -> dict[str, A
     return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
 
 
-def num_classes(variables: dict[str, Any]) -> int:
-    """Identities of a trained classifier; 0 without one."""
-    extractor = variables["params"].get("extractor")
-    return extractor["head"]["classifier"]["bias"].shape[0] if extractor else 0
+def num_classes(config: ConfigDict, stage: str, variables: dict[str, Any]) -> int:
+    """Identities of a stage's trained classifier; 0 without one."""
+    name = config.stages[stage].extractor
+    if name == "none":
+        return 0
+    return EXTRACTORS[name].count_classes(variables["params"]["extractor"])

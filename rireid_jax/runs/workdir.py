@@ -12,27 +12,28 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.components import DATASETS
 from rireid_jax.config import with_defaults
 from rireid_jax.config.imports import import_modules
 from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable, write_whole
 
-# No number depends on these fields.
-_IDLE_FIELDS = (
-    "data.dir",
-    "data.raw_dir",
-    "data.workers",
-    "data.build_threads",
-    "data.beam",
-    "natural_images.raw_dir",
-    "parallel",
-    "checkpoint",
-    "log_every",
-    "profile",
-)
-# These may change between two runs in one folder, because no checkpoint depends on them.
-FREE_FIELDS = (*_IDLE_FIELDS, "data.trials", "eval", "run", "baseline")
+
+def _idle_fields() -> tuple[str, ...]:
+    """The fields that no number depends on."""
+    data = ("dir", "raw_dir", "workers", "build_threads", "beam")
+    anonymous = [name for name in DATASETS if not DATASETS[name].has_identities]
+    return (
+        *(f"data.{name}" for name in data),
+        *(f"{name}.raw_dir" for name in anonymous),
+        *("parallel", "checkpoint", "log_every", "profile", "imports"),
+    )
+
+
+def free_fields() -> tuple[str, ...]:
+    """The fields that may change between two runs in one folder, because no checkpoint depends on them."""
+    return (*_idle_fields(), "data.trials", "eval", "run", "baseline")
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
-            for field, mine, other in _differences(ours, jsonable(theirs), FREE_FIELDS)
+            for field, mine, other in _differences(ours, jsonable(theirs), free_fields())
         ]
         if differing:
             shown = "; ".join(differing[:5]) + ("; ..." if len(differing) > 5 else "")
@@ -195,8 +196,12 @@ def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
         results = _read_json(path, "a run's results")
     except UserError:
         return None
-    ours = jsonable(config.to_dict())
-    return None if any(_differences(ours, results.get("config"), _IDLE_FIELDS)) else results
+    ours, theirs = jsonable(config.to_dict()), results.get("config")
+    if not isinstance(theirs, dict):
+        return None
+    # It may be of a version, or of a process, with fewer fields.
+    theirs = jsonable(with_defaults(ConfigDict(_tuples(theirs))).to_dict())
+    return None if any(_differences(ours, theirs, _idle_fields())) else results
 
 
 def _read_json(path: epath.Path, expected: str) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Losses, the train step, and the loop that runs it."""
+"""Losses, the training step, and the loop that runs it."""

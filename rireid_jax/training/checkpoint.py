@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one stage. A context manager: leaving it waits for what is being saved.
+    """A context manager for the checkpoints of one stage. Leaving the context waits for unfinished saves.
 
-    All processes of a run must do the same with it at the same time.
+    All processes of a run must call the same methods at the same time.
     """
 
     def __init__(self, workdir: str, stage: str, keep: int = 1):
         """Opens or creates the stage's folder.
 
         Args:
-          workdir: of the run.
-          stage: its name.
-          keep: how many of the latest checkpoints are kept; the best is kept too.
+          workdir: work directory of the run.
+          stage: name of the stage.
+          keep: number of latest checkpoints that are kept, in addition to the best one.
 
         Raises:
           UserError: the disk is full, or a checkpoint's scores are damaged.
@@ -93,7 +93,7 @@ class Checkpoints:
         )
 
     def best_step(self) -> int | None:
-        """Step of the best checkpoint; None if none was evaluated."""
+        """Returns the step of the best checkpoint; None if none was evaluated."""
         scored = {
             c.step: c.metrics[BEST_METRIC] for c in self._checkpointer.checkpoints if c.metrics
         }
@@ -102,15 +102,15 @@ class Checkpoints:
         )
 
     def save(self, state: TrainState, step: int, metrics: dict[str, float] | None = None) -> None:
-        """Starts to save; the arrays may be donated as soon as this returns.
+        """Starts to save a state. Its arrays may be donated as soon as this returns.
 
         Args:
-          state: on all devices.
-          step: its step, known on the host, so that nothing waits for the device.
-          metrics: of an evaluation of this state.
+          state: state on all devices.
+          step: step of the state, which the caller knows without waiting for the device.
+          metrics: scores of this state, if it was evaluated.
 
         Raises:
-          UserError: the disk is full (now, or when the save before this was written).
+          UserError: the disk is full, now or while the previous checkpoint was written.
         """
         items = {
             "variables": {"params": state.params, "batch_stats": state.batch_stats},
@@ -128,20 +128,20 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Waits until what was saved is on disk. Raises UserError if the disk is full."""
+        """Waits until all saves are on disk. Raises UserError if the disk is full."""
         with full_disk_is_named(self.directory):
             self._checkpointer.wait()
 
     def restore(self, abstract: TrainState) -> TrainState | None:
-        """The latest checkpoint that can be read, placed as `abstract` says; None if there is none.
+        """Loads the latest readable checkpoint with the shardings of `abstract`; returns None if there is none.
 
-        A damaged checkpoint is skipped with a warning, and removed by the next save.
+        A damaged checkpoint is skipped with a warning, and the next save removes it.
 
         Args:
-          abstract: a TrainState of `jax.ShapeDtypeStruct` with shardings.
+          abstract: TrainState of `jax.ShapeDtypeStruct`s with shardings.
 
         Raises:
-          UserError: the checkpoint is of another network.
+          UserError: the checkpoint belongs to a different network.
         """
         items = {
             "variables": {"params": abstract.params, "batch_stats": abstract.batch_stats},
@@ -158,10 +158,10 @@ class Checkpoints:
         return None
 
     def load_latest(self) -> tuple[int, dict[str, Any]]:
-        """(step, variables as `load_variables` gives them) of the latest checkpoint that can be read.
+        """Loads the latest readable checkpoint; returns (step, variables as from `load_variables`).
 
         Raises:
-          UserError: there is none.
+          UserError: there is no readable checkpoint.
         """
         for step in reversed(self.steps):
             variables = self._load_variables(step)
@@ -170,7 +170,7 @@ class Checkpoints:
         raise self._no_checkpoint("checkpoint")
 
     def load_variables(self, step: int) -> dict[str, Any]:
-        """Parameters and running statistics as saved: {"params": ..., "batch_stats": ...}.
+        """Loads parameters and running statistics: {"params": ..., "batch_stats": ...}.
 
         Raises:
           UserError: there is no checkpoint of this step, or it cannot be read.
@@ -181,14 +181,14 @@ class Checkpoints:
         return variables
 
     def find_variables(self, step: int) -> dict[str, Any] | None:
-        """As `load_variables`; None where there is no such checkpoint, or a damaged one."""
+        """Does what `load_variables` does, but returns None if the checkpoint is missing or damaged."""
         return self._load_variables(step) if step in self.steps else None
 
     def _load_variables(self, step: int) -> dict[str, Any] | None:
         saved = self._describe(step)
         if saved is None:
             return None
-        # Abstract trees come from the checkpoint itself: who only reads has no optimizer, no network.
+        # The abstract trees come from the checkpoint itself, because a reader need not have the network or optimizer.
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
@@ -198,7 +198,7 @@ class Checkpoints:
         return None if loaded is None else {"params": {}, "batch_stats": {}, **loaded["variables"]}
 
     def _describe(self, step: int) -> ocp.training.CheckpointMetadata[dict[str, Any]] | None:
-        """Metadata of a checkpoint: its trees and checksums; None, with a warning, where it is damaged."""
+        """Reads the metadata of a checkpoint (trees, checksums); warns and returns None if it is damaged."""
         try:
             saved = self._checkpointer.checkpointables_metadata(step)
             if saved.commit_timestamp_nsecs is None or saved.metadata["variables"] is None:
@@ -209,7 +209,7 @@ class Checkpoints:
         return saved
 
     def _load(self, saved: Any, items: dict[str, Any]) -> dict[str, Any] | None:
-        """The items of a checkpoint; None, with a warning, where one is not what was saved."""
+        """Loads items of a checkpoint; warns and returns None if one differs from what was saved."""
         try:
             loaded = self._checkpointer.load_checkpointables(saved.step, items)
             for name in items:
@@ -242,7 +242,7 @@ class Checkpoints:
 
 
 def _checksum(tree: Any) -> int:
-    """CRC-32 over the values of a tree's leaves, in their order; arrays may be on any device."""
+    """Computes CRC-32 over the leaves of a tree in order. The arrays may be on any device."""
 
     def of_leaf(leaf: Any) -> int:
         return zlib.crc32(np.asarray(leaf).reshape(-1).view(np.uint8).data)

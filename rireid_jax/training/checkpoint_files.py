@@ -1,4 +1,4 @@
-"""The files of checkpoints, without Orbax: copies, leftovers of killed runs, and a full disk."""
+"""Handles checkpoint files without Orbax: copies, leftovers of killed runs, and a full disk."""
 
 import errno
 import json
@@ -13,28 +13,29 @@ from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-BEST_METRIC = "rank1"  # a stage's best checkpoint has the most of it, where it is scored on the way
+BEST_METRIC = "rank1"  # the best checkpoint of a stage has the highest value
 _COMMITTED = "commit_success.txt"  # Orbax writes it last
 
 
 @distributed.by_first
 def remove_unfinished(workdir: str) -> None:
-    """Removes what a killed run had not saved to the end, and scores that a power failure has torn.
+    """Removes the unfinished checkpoints of a killed run, and score files that a power failure has damaged.
 
-    Only the run that holds the work directory may call it: to anybody else, a save under way looks the same.
-    (Orbax can do it as it opens a folder, but in a thread that goes on after the folder is closed.)
+    Only the run that holds the lock of the work directory may call this, because an unfinished checkpoint looks the
+    same as one that is being saved. (Orbax can do this when it opens a folder, but in a thread that continues after the
+    folder is closed.)
     """
     checkpoints = epath.Path(workdir) / "checkpoints"
     for path in checkpoints.glob("*/*.orbax-checkpoint-tmp"):
         path.rmtree()
     for stage in checkpoints.glob("*"):
-        for path in damaged_scores(stage):  # with them, Orbax would not open the stage
+        for path in damaged_scores(stage):  # Orbax cannot open a stage with damaged scores
             logger.warning("%s is damaged; the checkpoint counts as not evaluated", path)
             path.parent.rmtree()
 
 
 def damaged_scores(directory: epath.Path) -> Iterator[epath.Path]:
-    """Files of a stage's checkpoints that should tell how good they are, and do not."""
+    """Yields the score files of a stage's checkpoints that are damaged."""
     for path in directory.glob("*/metrics/metrics"):
         try:
             whole = BEST_METRIC in json.loads(path.read_text())
@@ -48,20 +49,20 @@ def damaged_scores(directory: epath.Path) -> Iterator[epath.Path]:
 def copy_checkpoint(source: str, workdir: str, stage: str, step: int) -> None:
     """Copies a complete checkpoint to the same stage of another work directory.
 
-    It appears there in one go: a copy that is killed is no checkpoint.
+    The copy is atomic: if it is killed, no checkpoint appears.
 
     Args:
-      source: work directory that has it.
-      workdir: work directory that gets it, and that this process holds.
-      stage: its name.
-      step: of the checkpoint.
+      source: work directory that has the checkpoint.
+      workdir: work directory that gets the copy; this run must hold its lock.
+      stage: name of the stage.
+      step: step of the checkpoint.
 
     Raises:
       UserError: the disk is full.
     """
     origin = epath.Path(source) / "checkpoints" / stage / str(step)
     target = epath.Path(workdir) / "checkpoints" / stage / str(step)
-    # As Orbax does: on gs://, where a folder is renamed file by file, the last file makes it complete.
+    # This follows Orbax: gs:// renames a folder file by file, so there the last file marks a checkpoint as complete.
     direct = workdir.startswith("gs://")
     copy = target if direct else target.parent / f"{step}.orbax-checkpoint-tmp"
     files = sorted(_files(origin), key=lambda path: path.name == _COMMITTED)
@@ -84,7 +85,7 @@ def _files(folder: epath.Path) -> Iterator[epath.Path]:
 
 @contextmanager
 def full_disk_is_named(directory: epath.Path) -> Iterator[None]:
-    """Turns the many shapes of "no space left" into one line."""
+    """Turns the many errors that mean "no space left" into one UserError."""
     try:
         yield
     except Exception as error:

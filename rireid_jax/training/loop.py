@@ -1,4 +1,4 @@
-"""Trains one stage from where it stands to its end."""
+"""Trains one stage to its end, from its latest checkpoint if it has one."""
 
 import contextlib
 import logging
@@ -42,21 +42,21 @@ Evaluate = Callable[[Variables], dict[str, float]]
 
 @runtime_checkable
 class MetricsLog(Protocol):
-    """Where a run's metrics go (`runs.metrics`)."""
+    """The log of a run's metrics (`runs.metrics`)."""
 
     def write(self, record: dict[str, Any]) -> None:
-        """Adds what one log period measured."""
+        """Adds the metrics of one log period."""
 
     def rewind(self, stage: str, step: int) -> None:
-        """Forgets what a stage logged after `step`, where it now resumes."""
+        """Removes what a stage logged after `step`, from which it resumes."""
 
 
 class Stopped(Exception):
-    """Training was asked to stop, and has saved."""
+    """Raised after training was asked to stop and has saved its state."""
 
 
 def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int]:
-    """(steps of an epoch, steps of the stage). An epoch is as many full batches as the images fill."""
+    """Returns (steps per epoch, steps of the stage). An epoch has as many full batches as the images fill, or one."""
     per_epoch = max(1, num_images // config.batch_size)
     return per_epoch, per_epoch * config.stages[stage].epochs
 
@@ -64,9 +64,10 @@ def num_steps(config: ConfigDict, stage: str, num_images: int) -> tuple[int, int
 def finished_variables(
     config: ConfigDict, workdir: str, stage: str, num_images: int
 ) -> Variables | None:
-    """What a stage ended with, from the work directory; None unless its last checkpoint is whole."""
+    """Loads the variables with which a stage ended; None unless its last checkpoint is intact."""
     with Checkpoints(workdir, stage) as checkpoints:
-        return checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+        found = checkpoints.find_variables(num_steps(config, stage, num_images)[1])
+    return jax.device_get(found)  # later stages start from it: no device need hold it until then
 
 
 def initial_variables(
@@ -76,20 +77,20 @@ def initial_variables(
     num_classes: int,
     trained: Mapping[str, Variables] | None = None,
 ) -> Variables:
-    """What a stage starts from: random modules, and those that `config.stages[stage].init` names.
+    """Returns the initial variables of a stage: those of the stages in `config.stages[stage].init`, or random ones.
 
-    An extractor that starts from no stage has its stem and streams from `config.init.backbone`, if given.
+    An extractor that starts from no other stage takes its stem and streams from `config.init.backbone`, if given.
 
     Args:
       config: the whole config.
       stage: key of `config.stages`.
-      workdir: with the checkpoints of the stages that this one starts from.
-      num_classes: identities of the classifier.
-      trained: what earlier stages ended with, where that is in memory.
+      workdir: work directory with the checkpoints of the stages that this one starts from.
+      num_classes: number of identities of the classifier.
+      trained: final variables of earlier stages that are still in memory, by stage.
 
     Raises:
-      UserError: a stage that it starts from is not in the work directory, or its last checkpoint is
-        damaged; the backbone does not fit.
+      UserError: a stage that this one starts from has no checkpoint or a damaged last one, or the backbone does not
+        fit.
     """
     network = create_network(config, stage, num_classes)
     variables = initialise(network, config.seed, tuple(config.data.image_size))
@@ -123,13 +124,13 @@ def _last_variables(workdir: str, stage: str, field: str) -> Variables:
 
 
 def starts_from_backbone(config: ConfigDict, stage: str) -> bool:
-    """Whether the stage's extractor starts from `config.init.backbone`."""
+    """Returns whether the extractor of a stage starts from `config.init.backbone`."""
     spec = config.stages[stage]
     return bool(config.init.backbone) and spec.extractor != "none" and not spec.init.extractor
 
 
 def check_backbone(config: ConfigDict, workdir: str, num_classes: int) -> None:
-    """Raises UserError now if `config.init.backbone` would not fit a stage that begins hours from now."""
+    """Raises UserError now if `config.init.backbone` does not fit a stage that may only start hours later."""
     for stage in config.run:
         if starts_from_backbone(config, stage):
             with Checkpoints(workdir, stage) as checkpoints:
@@ -152,26 +153,27 @@ def train_stage(
     evaluate: Evaluate | None = None,
     trained: Mapping[str, Variables] | None = None,
 ) -> Variables:
-    """Runs a stage to its end, from its latest checkpoint if there is one, and saves the last checkpoint.
+    """Trains a stage to its end, from its latest checkpoint if there is one, and saves a last checkpoint.
 
     Args:
       config: the whole config.
       stage: key of `config.stages`.
-      workdir: where checkpoints go, and where earlier stages' are.
-      data: the stage's built data set.
-      num_classes: identities of the classifier.
+      workdir: work directory for the checkpoints; it also holds those of earlier stages.
+      data: built data set of the stage.
+      num_classes: number of identities of the classifier.
       parallel: the devices.
-      log: receives one record a log period.
-      stop: says when to save and stop.
-      evaluate: scores variables on the way, for the best checkpoint (`config.eval.every_epochs`).
-      trained: what earlier stages ended with, where that is in memory.
+      log: log that gets one record per log period.
+      stop: request that says when to save and stop.
+      evaluate: function that scores variables during the stage, to find the best checkpoint
+        (`config.eval.every_epochs`).
+      trained: final variables of earlier stages that are still in memory, by stage.
 
     Returns:
-      What the stage ended with, on the host.
+      The final variables of the stage, on the host.
 
     Raises:
-      Stopped: asked to stop; the state is saved.
-      UserError: the loss is not finite, or the disk is full. Earlier checkpoints stay.
+      Stopped: training was asked to stop, and the state is saved.
+      UserError: the loss is not finite, or the disk is full. Earlier checkpoints are kept.
     """
     source = data.splits["train"]
     steps_per_epoch, total = num_steps(config, stage, len(source))
@@ -198,7 +200,7 @@ def train_stage(
         ):
             for step in range(start + 1, total + 1):
                 trace.before(step)
-                with jax.transfer_guard("disallow"):  # all that moves is moved on purpose
+                with jax.transfer_guard("disallow"):  # every transfer has to be explicit
                     state, metrics = step_fn(state, parallel.split_for_training(next(batches)))
                     progress.add(step, metrics)
                 trace.after(step, metrics)
@@ -228,7 +230,7 @@ def _latest_state(
     train: tuple[str, ...],
     parallel: Parallel,
 ) -> TrainState | None:
-    """The state of the latest checkpoint that can be read; None if there is none."""
+    """Returns the state of the latest readable checkpoint; None if there is none."""
     if not checkpoints.steps:
         return None
     shapes = jax.eval_shape(
@@ -239,7 +241,11 @@ def _latest_state(
 
 
 def _agreed_step(stage: str, start: int) -> int:
-    """The step that a stage resumes at. Raises UserError where processes have read different checkpoints."""
+    """Returns the step at which a stage resumes.
+
+    Raises:
+      UserError: the processes have read different checkpoints.
+    """
     first = distributed.from_first(lambda: start)
     if start != first:
         raise UserError(
@@ -252,7 +258,7 @@ def _agreed_step(stage: str, start: int) -> int:
 def _batches(
     config: ConfigDict, stage: str, data: Built, start: int, parallel: Parallel
 ) -> "contextlib.closing[Any]":
-    """This process's batches from step `start` on; leaving the context ends the workers."""
+    """Returns this process's batches from step `start` on; leaving the context ends the worker processes."""
     spec = config.stages[stage]
     anonymous = spec.dataset != ""  # only the config's own data set has identities
     one = spec.resolution_width
@@ -268,7 +274,7 @@ def _batches(
         start_step=start,
         augmentation=augmentation,
         images_per_identity=spec.images_per_identity,
-        targets="target" in needs,
+        targets=bool(needs & {"target", "mask"}),
         resolution_scale=data.width_max / one if one else 1.0,
         workers=config.data.workers,
         process_index=parallel.process_index,
@@ -278,7 +284,7 @@ def _batches(
 
 
 class _Progress:
-    """Collects the steps' metrics and logs them one period late, so that the device never waits."""
+    """Collects the metrics of the steps and logs them one period late, so that the device never waits."""
 
     def __init__(
         self,
@@ -290,17 +296,20 @@ class _Progress:
         log: MetricsLog,
     ):
         self._config, self._stage, self._log = config, stage, log
-        # Of the module that the stage is about: the last that inference passes.
-        self._schedule = jax.jit(list(schedules.values())[-1])
+        # One rate is logged: the extractor's where it learns.
+        schedule = schedules.get("extractor") or next(iter(schedules.values()))
+        self._schedule = jax.jit(schedule)  # one program instead of one for each operation
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
-        self._waiting: tuple[int, list[Metrics], float] | None = None  # and seconds a step
-        self._measured_from: tuple[float, int] | None = None  # time, step
+        # (last step, metrics, seconds per step) of the period that is still to be logged.
+        self._waiting: tuple[int, list[Metrics], float] | None = None
+        self._measured_from: tuple[float, int] | None = None  # (time, step)
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Takes the metrics of a step, which may still be running."""
+        """Adds the metrics of a step, which may still be running."""
         self._running.append(metrics)
-        if self._measured_from is None:  # the first step compiles, and one after a pause waits
+        # The first step is not timed because it compiles, nor one after a pause because it waits.
+        if self._measured_from is None:
             jax.block_until_ready(metrics)
             self._measured_from = (time.perf_counter(), step)
         if step % self._config.log_every == 0 or step == self._total:
@@ -309,14 +318,18 @@ class _Progress:
             self._running = []
 
     def flush(self) -> None:
-        """Waits for all steps so far and raises UserError if one was not finite. What follows is a pause."""
+        """Waits for all steps so far, before a pause in training.
+
+        Raises:
+          UserError: a metric of a step is not finite.
+        """
         self._report()
         _averages(self._stage, self._running)
         self._measured_from = None
 
     def _seconds_a_step(self, step: int) -> float:
-        """Over the period that `step` ends; not a number if it is the first that is measured."""
-        # Until the step before is done: the host is not ahead then, and the device has this one to do.
+        """Returns the mean over the period that ends with `step`; NaN if no step before it was timed."""
+        # It only waits for the previous step, so that the device still has this one to work on.
         jax.block_until_ready(self._running[-2:-1])
         now = time.perf_counter()
         assert self._measured_from is not None
@@ -330,7 +343,7 @@ class _Progress:
         step, steps, seconds_a_step = self._waiting
         self._waiting = None
         averages = _averages(self._stage, steps)
-        with jax.transfer_guard("allow"):  # of the step's number
+        with jax.transfer_guard("allow"):  # the step number goes to the device
             learning_rate = float(self._schedule(step - 1))
         record = {
             "stage": self._stage,
@@ -347,14 +360,18 @@ class _Progress:
 
 
 def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
-    """The means of a period's metrics, in one transfer; refuses what is not finite."""
+    """Returns the means of a period's metrics, which are fetched in one transfer.
+
+    Raises:
+      UserError: a metric is not finite.
+    """
     values = jax.device_get(steps)
     for metrics in values:
         broken = [name for name, value in metrics.items() if not np.isfinite(value)]
         if broken:
             raise UserError(
                 f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
-                "values; the checkpoints before it are kept. Try a smaller learning_rate"
+                "values; the checkpoints before it are kept. Try a smaller optimizer.MODULE.rate"
             )
     names = values[0] if values else ()
     return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}

@@ -1,4 +1,4 @@
-"""The optimizer of a stage: a part for each module that learns."""
+"""The optimizer of a stage, which has a part for each module that learns."""
 
 from collections.abc import Mapping
 
@@ -11,15 +11,15 @@ from rireid_jax.components import OPTIMIZERS, SCHEDULES
 def create_optimizer(
     config: ConfigDict, stage: str, steps_per_epoch: int
 ) -> tuple[optax.GradientTransformation, Mapping[str, optax.Schedule]]:
-    """The optimizer of a stage, and the learning rate of each of its modules as a function of the step.
+    """Creates the optimizer of a stage, and the learning rate of each of its modules as a function of the step.
 
-    Modules whose optimizers differ in the rate alone share one at the greatest of their rates, and the updates of the
-    slower ones are scaled, as a parameter group of PyTorch scales them.
+    Modules whose optimizers differ only in the rate share one at the greatest of their rates, and the updates of the
+    slower modules are scaled down. This gives the result of PyTorch's parameter groups.
 
     Args:
       config: the whole config.
       stage: key of `config.stages`.
-      steps_per_epoch: of the stage.
+      steps_per_epoch: number of steps in an epoch of the stage.
     """
     spec = config.stages[stage]
     options = {module: spec.optimizer[module] for module in spec.train}
@@ -48,7 +48,7 @@ def _schedule(spec: ConfigDict, rate: float, steps_per_epoch: int) -> optax.Sche
 
 
 def _scaled(scales: Mapping[str, float]) -> optax.GradientTransformation:
-    """Scales the updates of some modules."""
+    """Returns a transformation that scales the updates of some modules."""
 
     def update(updates: optax.Updates, _: optax.Params | None) -> optax.Updates:
         return {

@@ -1,4 +1,4 @@
-"""What changes while training."""
+"""The state that changes in training."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from flax import struct
 
 @struct.dataclass
 class TrainState:
-    """A pytree; replicated over devices. As an abstract tree it holds `jax.ShapeDtypeStruct`s for arrays.
+    """The training state, a pytree that is replicated over devices. An abstract one has `jax.ShapeDtypeStruct` leaves.
 
     Attributes:
-      step: updates made so far in this stage, int32 [].
-      params: {module: parameters}, modules "super_resolution", "extractor" and "discriminator".
+      step: number of updates made so far in this stage, int32 [].
+      params: {module: parameters}; the modules are "super_resolution", "extractor" and those that loss terms add.
       batch_stats: {module: running statistics}.
-      opt_state: the optimizer's, for the parameters of the modules that learn.
+      opt_state: optimizer state for the parameters of the modules that learn.
     """
 
     step: Any
@@ -30,12 +30,12 @@ def create_state(
     optimizer: optax.GradientTransformation,
     train: tuple[str, ...] | list[str],
 ) -> TrainState:
-    """The state before the first step.
+    """Creates the state before the first step.
 
     Args:
       variables: {"params": {module: ...}, "batch_stats": {module: ...}}.
-      optimizer: of the stage.
-      train: the modules that learn.
+      optimizer: optimizer of the stage.
+      train: names of the modules that learn.
     """
     learning = {name: variables["params"][name] for name in train}
     return TrainState(

@@ -1,4 +1,4 @@
-"""One training step: the same function under pmap, under shard_map, and on a single device."""
+"""One training step. It is the same function under pmap, under shard_map, and on a single device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,20 +28,20 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     axis_name: str | None = None,
 ) -> StepFunction:
-    """The step of a stage: the sum of its loss terms on this device's part of the batch, and one update.
+    """Makes the step of a stage: the sum of its loss terms on this device's part of the batch, and one update.
 
     Args:
       config: the whole config.
-      stage: key of `config.stages`; says what learns and which losses have weight.
-      network: with batch norms on the same `axis_name`.
-      optimizer: of the stage.
-      axis_name: the mapped axis of devices, or None for one device. The result is that of the global batch.
+      stage: key of `config.stages`; it says which modules learn and which terms have a loss weight.
+      network: network of the stage, with batch norms on the same `axis_name`.
+      optimizer: optimizer of the stage.
+      axis_name: mapped axis of devices, or None for one device. The result is that of the global batch.
 
     Returns:
       A pure function from (state, batch) to (state, metrics). The batch holds "image" and "target" uint8
-      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" and, for networks that
-      adapt to it, "native_width" int32 [B]; and "erased", int32 [B, 4], where rectangles (top, left, height, width)
-      are erased at random.
+      [B, H, W, 3], "mask" uint8 [B, H, W], "has_target" and "resolution" float32 [B], "label" int32 [B], for networks
+      that adapt to it "native_width" int32 [B], and with random erasing "erased" int32 [B, 4], the rectangles (top,
+      left, height, width) in pixels.
     """
     spec = config.stages[stage]
     train = tuple(spec.train)
@@ -81,8 +81,8 @@ def make_train_step(
         learning = {name: state.params[name] for name in train}
         local = learning
         if axis_name is not None:
-            # Gradients stay this device's own until the one mean below. Without this cast, shard_map's
-            # replication check would sum them on the way, and the mean would come after a sum.
+            # Each device keeps its own gradients until the single mean below. Without this cast, shard_map's
+            # replication check would already sum them in the backward pass.
             local = jax.tree.map(lambda p: jax.lax.pcast(p, axis_name, to="varying"), learning)
         gradient = jax.grad(loss_fn, has_aux=True)
         grads, (batch_stats, metrics) = gradient(local, state, batch)
@@ -103,14 +103,14 @@ def make_train_step(
 
 
 def _before_neck(outputs: Outputs, updates: Any) -> Float[Array, "B D"]:
-    """What the triplet loss compares: f, or what BNNeck makes f of (Luo et al. 2019)."""
+    """Returns the feature before BNNeck, which the triplet loss uses (Luo et al. 2019); f with any other neck."""
     head = updates.get("intermediates", {}).get("extractor", {}).get("head", {})
     assert outputs.feature is not None
     return head["before_neck"][0] if head else outputs.feature
 
 
 def _inside(rectangle: Int[Array, "B 4"], height: int, width: int) -> Bool[Array, "B height width"]:
-    """The pixels of each image in its rectangle (top, left, height, width)."""
+    """Returns a mask of the pixels of each image inside its rectangle (top, left, height, width)."""
     top, left, tall, wide = (column[:, None] for column in rectangle.T)
     y, x = jnp.arange(height), jnp.arange(width)
     rows, columns = (top <= y) & (y < top + tall), (left <= x) & (x < left + wide)

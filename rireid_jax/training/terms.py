@@ -1,4 +1,4 @@
-"""What a loss term must offer. A stage minimises the sum of its terms, each times its weight (Eq. 4, Eq. 9)."""
+"""The interface of loss terms. A stage minimises the sum of its terms, each times its loss weight (Eq. 4, Eq. 9)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,19 +14,24 @@ from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Auxiliary, Network, Outputs
 
 Variables = dict[str, dict[str, Any]]
+# What a term can need: of the batch, then of the network's outputs. The last four are an extractor's.
+NEEDS = {
+    *("target", "mask", "label", "resolution", "native_width"),
+    *("restored", "feature", "logits", "gates", "before_neck"),
+}
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a term may look at: this device's part of a batch, and what the network made of it.
+    """The inputs of a term: this device's part of a batch, and the outputs of the network for it.
 
     Attributes:
-      batch: see `step.make_train_step`.
-      outputs: of the network.
+      batch: this device's part of the batch (see `step.make_train_step`).
+      outputs: outputs of the network.
       before_neck: the feature that BNNeck normalises, or f itself, `[B, D]`; None unless a term needs "before_neck".
-      network: that made the outputs.
-      variables: {"params": {module: ...}, "batch_stats": {module: ...}}, as they were before this step.
-      axis_name: the mapped axis of devices, or None.
+      network: the network.
+      variables: {"params": {module: ...}, "batch_stats": {module: ...}} before this step.
+      axis_name: mapped axis of devices, or None.
     """
 
     batch: Mapping[str, jax.Array]
@@ -39,12 +44,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Value:
-    """What a term gives.
+    """The result of a term.
 
     Attributes:
-      each: one value per example; the loss is the mean over the global batch.
-      metrics: scalars to log, means over this device's examples.
-      batch_stats: running statistics that the term has changed, by module.
+      each: one value per example; the loss is their mean over the global batch.
+      metrics: scalars to log, each a mean over this device's examples.
+      batch_stats: running statistics that the term has updated, by module.
     """
 
     each: Float[Array, " B"]
@@ -56,52 +61,60 @@ class Term:
     """A loss term: a frozen dataclass whose attributes are its options, registered in `components.LOSSES`.
 
     Class attributes:
-      OPTIONS: its fields in `stage.losses.NAME`, next to "weight".
-      needs: what it reads: "target" and "label" of the batch, "logits", "feature", "gates" or "before_neck" of the
-        extractor. The loader decodes no targets, and the step keeps no feature before the neck, that no term needs.
-      brings: names of the networks that it brings.
+      OPTIONS: fields of the term in `stage.losses.NAME`, in addition to "weight".
+      needs: inputs that the term reads: "target" and "label" of the batch, "logits", "feature", "gates" and
+        "before_neck" of the extractor. Targets are only decoded, and the feature before the neck only kept, if a term
+        needs them.
+      brings: names of the networks that the term adds.
     """
 
     OPTIONS: ClassVar[Fields] = {}
     needs: ClassVar[tuple[str, ...]] = ()
     brings: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls) -> None:
+        unknown = sorted(set(cls.needs) - NEEDS)
+        if unknown:
+            raise ValueError(
+                f"{cls.__name__} needs {unknown[0]!r}, expected {', '.join(sorted(NEEDS))}"
+            )
+
     @classmethod
     def create(cls, options: ConfigDict, context: Context) -> "Term":
-        """The term of a stage."""
+        """Creates the term for a stage."""
         return cls(**{name: options[name] for name in cls.OPTIONS})
 
     @classmethod
     def auxiliary(cls, options: ConfigDict, context: Context) -> dict[str, Auxiliary]:
-        """The networks that the term brings, by name; a stage may let them learn."""
+        """Returns the networks that the term adds, by name. A stage may list them in `train`."""
         return {}
 
     @classmethod
     def problems(cls, options: ConfigDict, stage: ConfigDict) -> Iterator[tuple[str, str]]:
-        """Fields of a stage that do not suit the term: (name in the stage, what was expected)."""
+        """Yields the fields of a stage that are wrong for the term: (name in the stage, what was expected)."""
         yield from ()
 
     def __call__(self, inputs: Inputs) -> Value:
-        """The term's value for every example. It is traced."""
+        """Computes the term for every example. JAX traces this function."""
         raise NotImplementedError
 
 
 def per_valid_example(
     loss: Float[Array, " B"], valid: Float[Array, " B"], axis_name: str | None
 ) -> Float[Array, " B"]:
-    """Re-weighs a loss so that its plain mean over the batch is the mean over the valid examples.
+    """Rescales a loss so that its plain mean over the batch is the mean over the valid examples.
 
-    An image without a high-resolution counterpart has no super-resolution loss. The count of valid examples
-    is the global batch's, so that the result does not depend on how examples fall on devices.
+    An image without a high-resolution original has no restoration loss. Valid examples are counted over the global
+    batch, so that the result does not depend on how the examples are distributed over devices.
 
     Args:
       loss: one value per example of this device.
       valid: 1 where the loss counts, else 0.
-      axis_name: the mapped axis of devices, or None.
+      axis_name: mapped axis of devices, or None.
     """
     fraction = valid.mean()
     if axis_name is not None:
         fraction = jax.lax.pmean(fraction, axis_name)
-    # A where, not a product: an invalid example's loss may be anything, also not finite.
+    # This is a `where` and not a product, because the loss of an invalid example need not be finite.
     counted = jnp.where(valid > 0, loss * valid, 0)
     return counted / jnp.where(fraction > 0, fraction, 1)

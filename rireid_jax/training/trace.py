@@ -1,4 +1,4 @@
-"""Traces some steps of a stage with `jax.profiler`."""
+"""Profiles some steps of a stage with `jax.profiler`."""
 
 import logging
 import os
@@ -13,18 +13,18 @@ logger = logging.getLogger(__name__)
 
 
 class Trace:
-    """Writes a trace of the steps `first` to `last` into `WORKDIR/profile/STAGE`. A context manager.
+    """A context manager that writes a trace of the steps `first` to `last` into `WORKDIR/profile/STAGE`.
 
-    The first process alone traces. A stage that resumes later, or ends earlier, traces the steps it has.
+    Only the first process traces. If a stage resumes after `first` or ends before `last`, it traces the steps between.
     """
 
     def __init__(self, steps: Sequence[int], workdir: str, stage: str):
-        """Starts nothing yet.
+        """Does not start the trace yet.
 
         Args:
-          steps: (first, last), or () for no trace.
-          workdir: of the run.
-          stage: its name.
+          steps: (first, last) step to trace, or () for no trace.
+          workdir: work directory of the run.
+          stage: name of the stage.
         """
         self._first, self._last = steps if steps and distributed.is_first() else (0, 0)
         self._folder = os.path.join(workdir, "profile", stage)
@@ -37,13 +37,13 @@ class Trace:
         self._stop()
 
     def before(self, step: int) -> None:
-        """To be called before each step."""
+        """Starts the trace if `step` is the first one to trace; to be called before each step."""
         if self._first <= step <= self._last and not self._running:
             jax.profiler.start_trace(self._folder)
             self._running = True
 
     def after(self, step: int, results: Any) -> None:
-        """To be called after each step, with what it returns."""
+        """Ends the trace if `step` is the last one to trace; to be called after each step with its results."""
         if self._running and step >= self._last:
             jax.block_until_ready(results)
             self._stop()

@@ -1,8 +1,8 @@
-"""Weights from and to PyTorch's files.
+"""Reads and writes PyTorch's weight files.
 
-A network says which tensor of a `state_dict` is which of our variables (`models.torch_names`), and the same rows read
-and write. Reading is strict: a tensor that is missing, or has another shape, is an error; what is left over is
-reported. Files are data: nothing in them is ever run.
+A network says which tensor of a `state_dict` is which of our variables (`models.torch_names`), and the same rows serve
+to read and to write. Reading is strict: a missing tensor or a wrong shape is an error, and unexpected tensors are
+reported. Files are data: no code in them is ever run.
 """
 
 from rireid_jax.weights.convert import Loaded as Loaded

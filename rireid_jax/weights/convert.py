@@ -1,4 +1,4 @@
-"""Between a PyTorch `state_dict` and our variables, strictly."""
+"""Converts strictly between a PyTorch `state_dict` and our variables."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,12 +19,12 @@ from rireid_jax.weights.files import StateDict, read_state_dict
 
 Variables = dict[str, dict[str, Any]]
 
-_COUNTERS = re.compile(rf"(.*\.)?{COUNTER}")  # nothing of ours stands for them
-# What follows the last stage of a backbone: classifiers and necks of ImageNet, torchreid and fast-reid. And the pixel
-# values that fast-reid normalises by, which are ImageNet's.
+_COUNTERS = re.compile(rf"(.*\.)?{COUNTER}")  # our batch norms have none
+# Keys that follow the last stage of a backbone: classifiers and necks of ImageNet models, torchreid and fast-reid.
+# fast-reid also stores the mean and deviation by which it normalises pixels, which are ImageNet's.
 _AFTER_BACKBONE = re.compile(r"(fc|classifier|last_linear|heads)\..*|pixel_(mean|std)")
-# Other spellings of a backbone's keys, and ours: those of fast-reid, of the SE-ResNet50 of pretrained-models.pytorch,
-# which torchreid took over, and of the DenseNet121 that torchvision's URL still gives.
+# Other spellings of a backbone's keys, and ours: those of fast-reid, of the SE-ResNet50 of pretrained-models.pytorch
+# (also used by torchreid), and of the DenseNet121 file that torchvision downloads.
 _SPELLINGS = (
     (re.compile(r"^backbone\.|^layer0\."), ""),
     (re.compile(r"\.se_module\."), ".se."),
@@ -34,12 +34,12 @@ _SPELLINGS = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of every key of a `state_dict`.
+    """Says for every key of a `state_dict` whether it was loaded.
 
     Attributes:
-      loaded: keys whose values are in our variables.
-      skipped: keys that are known to be of no use here.
-      unexpected: keys that are not known.
+      loaded: keys whose values are now in our variables.
+      skipped: known keys that have no use here.
+      unexpected: unknown keys.
     """
 
     loaded: tuple[str, ...]
@@ -57,7 +57,7 @@ def load_released(path: str | Path) -> tuple[Network, Variables, Loaded]:
     """Loads a checkpoint of the authors' released code.
 
     Returns:
-      The network with as many identities as the checkpoint has, its variables, and what became of every key.
+      The network with the checkpoint's number of identities, its variables, and what was loaded.
 
     Raises:
       UserError: the file cannot be read, or lacks a tensor.
@@ -71,14 +71,14 @@ def load_released(path: str | Path) -> tuple[Network, Variables, Loaded]:
 
 
 def load_resnet50(path: str | Path) -> tuple[Network, Variables, Loaded]:
-    """Loads a ResNet50 of torchvision, torchreid or fast-reid, whose feature is the pooled map, 2048-D.
+    """Loads a ResNet50 of torchvision, torchreid or fast-reid; its feature is the pooled map, 2048-D.
 
-    That is torchreid's feature. fast-reid's networks have a last stride of 1, which is set if the keys are
-    fast-reid's, but also another padding in the stem's pooling and a batch norm after the last, which are not
-    reproduced: what they give here is near their own feature, not equal to it.
+    This is torchreid's feature. fast-reid's networks have a last stride of 1, which is set if the keys are fast-reid's.
+    They also have another padding in the pooling of the stem and a batch norm after the last pooling, which are not
+    reproduced, so their features here are close to the original ones but not equal.
 
     Returns:
-      The network, without super-resolution and without identities, its variables, and what became of every key.
+      The network, without super-resolution and without identities, its variables, and what was loaded.
 
     Raises:
       UserError: the file cannot be read, or lacks a tensor.
@@ -93,17 +93,18 @@ def load_resnet50(path: str | Path) -> tuple[Network, Variables, Loaded]:
 
 
 def load_backbone(path: str | Path, network: Network, variables: Variables) -> Loaded:
-    """Starts an extractor's stem and stages, in both streams where it has two, from those of its backbone.
+    """Loads the stem and stages of an extractor from a backbone file, into both streams if it has two.
 
     Args:
-      path: a `state_dict`, usually from ImageNet: a ResNet50 of torchvision, torchreid or fast-reid; for "densenet121"
-        one of torchvision or torchreid; for "se_resnet50" one of timm (`seresnet50`) or, though it was trained with
-        a stage's stride one convolution earlier, of pretrained-models.pytorch or torchreid.
-      network: with an extractor.
-      variables: the network's, {"params": {"extractor": ...}, "batch_stats": ...}; changed in place.
+      path: file of a `state_dict`, usually trained on ImageNet: a ResNet50 of torchvision, torchreid or fast-reid; for
+        "densenet121" a DenseNet121 of torchvision or torchreid; for "se_resnet50" an SE-ResNet50 of timm
+        (`seresnet50`), pretrained-models.pytorch or torchreid. The latter two were trained with the stride of a stage
+        one convolution earlier.
+      network: network with an extractor.
+      variables: variables of the network, {"params": {"extractor": ...}, "batch_stats": ...}; changed in place.
 
     Raises:
-      UserError: the file cannot be read, lacks a tensor, or is of another width or depth.
+      UserError: the file cannot be read, lacks a tensor, or has another width or depth.
     """
     return _load_backbone(read_state_dict(path), str(path), network, variables)
 
@@ -111,16 +112,16 @@ def load_backbone(path: str | Path, network: Network, variables: Variables) -> L
 def from_state_dict(
     state: StateDict, network: Network, source: str = "state_dict"
 ) -> tuple[Variables, Loaded]:
-    """All variables of a network from a `state_dict` with the names that its `torch_names` gives.
+    """Reads all variables of a network from a `state_dict` with the names of its `torch_names`.
 
     Args:
       state: arrays by key.
-      network: says names and shapes.
-      source: of `state`, for errors.
+      network: network that determines names and shapes.
+      source: name of the source of `state` in error messages.
 
     Raises:
-      UserError: a module of the network has no names; a tensor is missing, has another shape, or is not finite; or a
-        tensor that is stored under two keys has two values.
+      UserError: a module of the network has no names; a tensor is missing, has a wrong shape, or is not finite; or a
+        tensor that is stored under two keys has different values there.
     """
     rows = network.torch_names()
     variables = zero_variables(network)
@@ -129,9 +130,9 @@ def from_state_dict(
 
 
 def to_state_dict(variables: Variables, network: Network) -> StateDict:
-    """The `state_dict` of the same network in PyTorch, for `load_state_dict(strict=True)`.
+    """Returns the `state_dict` of the same network in PyTorch, for `load_state_dict(strict=True)`.
 
-    Keys that stand for one tensor share one array. What the network in PyTorch holds and does not use is there too.
+    Keys of the same tensor share one array. Tensors that the network in PyTorch does not use are included.
 
     Raises:
       UserError: a module of the network has no names.
@@ -171,7 +172,7 @@ def _fill(
     unused: Sequence[re.Pattern[str]],
     source: str,
 ) -> Loaded:
-    """Puts every row's tensor in its places; `unused` matches keys that nothing of ours stands for."""
+    """Puts the tensor of every row in its places; `unused` matches keys that have no counterpart here."""
     problems = []
     missing = [row.names[0] for row in rows if not any(name in state for name in row.names)]
     if missing:
@@ -190,7 +191,7 @@ def _fill(
             for place in row.places:
                 like = _get(variables, place)
                 array = state[names[0]].transpose(AXES[row.kind])
-                # A copy, in our order of axes: what the file's memory holds may be shared and read-only.
+                # A copy in our order of axes, because the memory of the file may be shared and read-only.
                 _get(variables, place[:-1])[place[-1]] = np.array(array, like.dtype, order="C")
     if problems:
         raise UserError(f"{source}: {_some(problems, '; ')}")

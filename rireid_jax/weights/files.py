@@ -1,4 +1,4 @@
-"""Files of PyTorch weights, `.pth` and `.safetensors`, read as data and never run."""
+"""Reads and writes files of PyTorch weights, `.pth` and `.safetensors`, without running any code in them."""
 
 import pickle
 import re
@@ -14,12 +14,12 @@ from rireid_jax.errors import UserError
 
 StateDict = Mapping[str, np.ndarray]
 
-# Training scripts save more than weights (torchreid {"state_dict", "rank1", "epoch"}, fast-reid {"model", ...}).
+# Training scripts save weights inside a dictionary (torchreid {"state_dict", "rank1", "epoch"}, fast-reid {"model"}).
 _WRAPPERS = ("state_dict", "model")
 
 
 class _Inert:
-    """Stands for a NumPy scalar in a checkpoint, such as torchreid's Rank-1: it holds and does nothing."""
+    """An object without content that replaces a NumPy scalar in a checkpoint, such as torchreid's Rank-1."""
 
     def __init__(self, *args: Any):
         pass
@@ -39,13 +39,13 @@ def read_state_dict(path: str | Path) -> StateDict:
     """Reads a `state_dict`, alone or inside a training checkpoint.
 
     Args:
-      path: `.safetensors`, or any file of `torch.save`, for which PyTorch must be installed.
+      path: a `.safetensors` file, or any file of `torch.save`, which needs PyTorch.
 
     Returns:
-      Arrays by key, as stored; "module.", which data parallelism puts before every key, is taken off.
+      Arrays by key, as stored; the prefix "module." of PyTorch's data parallelism is removed.
 
     Raises:
-      UserError: there is no such file, it is damaged, or it holds anything else than data.
+      UserError: there is no such file, it is damaged, or it contains more than data.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -58,10 +58,10 @@ def read_state_dict(path: str | Path) -> StateDict:
 
 
 def write_state_dict(path: str | Path, state: StateDict) -> None:
-    """Writes a `state_dict` that PyTorch loads; `.safetensors`, or else by `torch.save`.
+    """Writes a `state_dict` that PyTorch can load, as `.safetensors` or with `torch.save`.
 
     Raises:
-      UserError: the file cannot be written, or PyTorch is needed and not installed.
+      UserError: the file cannot be written, or PyTorch is needed but not installed.
     """
     path = Path(path).expanduser()
     try:
@@ -69,7 +69,7 @@ def write_state_dict(path: str | Path, state: StateDict) -> None:
             safetensors.numpy.save_file(dict(state), path)
             return
         torch = _torch(path)
-        # One tensor for keys that share an array, which `torch.save` stores once.
+        # Keys that share an array get one tensor, which `torch.save` stores once.
         tensors = {id(array): torch.from_numpy(array.copy()) for array in state.values()}
         torch.save({key: tensors[id(array)] for key, array in state.items()}, path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
@@ -79,7 +79,7 @@ def write_state_dict(path: str | Path, state: StateDict) -> None:
 def _read_safetensors(path: Path) -> StateDict:
     try:
         return safetensors.numpy.load_file(path)
-    except Exception as error:  # a damaged header makes it raise almost anything
+    except Exception as error:  # a damaged header can raise almost any exception
         raise _damaged(path, error) from error
 
 
@@ -96,7 +96,7 @@ def _read_torch(path: Path) -> StateDict:
         raise UserError(
             f"{path}: found a pickle that calls {wanted[1]}, which was not done, expected tensors only"
         ) from error
-    except Exception as error:  # likewise
+    except Exception as error:  # torch.load also raises many kinds for a damaged file
         raise _damaged(path, error) from error
     for name in _WRAPPERS:
         if isinstance(payload, dict) and isinstance(payload.get(name), dict):
@@ -114,14 +114,14 @@ def _read_torch(path: Path) -> StateDict:
 
 
 def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
-    """The tensor's own memory as an array; whoever gives it an absurd shape must not make us copy it."""
+    """Returns an array on the tensor's own memory, so that a tensor of absurd shape in a bad file is never copied."""
     torch = _torch(path)
     try:
         tensor = tensor.detach()
         if tensor.dtype == torch.bfloat16:
             return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
         return tensor.numpy()
-    except Exception as error:  # sparse, quantized, without data
+    except Exception as error:  # sparse, quantized or meta tensors
         raise UserError(
             f"{path}: {key} is {tensor.layout} {tensor.dtype} on {tensor.device}, expected numbers"
         ) from error

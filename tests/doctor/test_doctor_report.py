@@ -126,7 +126,7 @@ def test_pedestrians(examine):
     report, problem = examine("pedestrians", "")
     assert not problem
     assert "none are needed: the build draws the people itself" in report
-    assert "no files are needed: the build draws dead leaves" in report
+    assert "no files are needed: the build draws them itself" in report
     assert table_row(report, "to build:  train") == "1,920 240"
 
 

@@ -23,7 +23,7 @@ from rireid_jax.weights import from_state_dict
 
 from .narrow import IDENTITIES, STAGE_SIZES, STAGES, WIDTH, narrow_config
 
-torch.set_num_threads(1)  # more would spin beside XLA's
+torch.set_num_threads(1)  # more threads would compete with XLA's
 
 # Compiling takes longer than anything else here.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -16,13 +16,14 @@ TEXT = """\
 
 `make parity` measures this page: the largest error of each rung of the ladder in `tests/parity/rungs.py`, where the
 same weights and batches go through this package and through an independent PyTorch implementation of the paper and
-of the authors' released code (`tests/torch_reference`). `make test` holds every rung to the limits beside it.
+of the authors' released code (`tests/torch_reference`). `make test` holds every rung to its limit in float64, and the
+networks that the paper compares itself with to the same limits (`tests/parity/test_networks.py`).
 
 An error is the largest difference in an array relative to the largest magnitude in it, and the larger of the two
-variants'. In float32, training rungs are the norm of all differences relative to the norm of all values: a sum within
-rounding of zero may pass a ReLU on one side only, and single gradients then differ by leaps. How far float32 training
-strays by itself is in the last column: PyTorch's float32 run against PyTorch's float64 run. Ranking compares rates,
-not relative to anything.
+variants'; that of the ranking rung is the largest difference of a rate. In float32, training rungs are the norm of all
+differences relative to the norm of all values: a sum within rounding of zero may pass a ReLU on one side only, and
+single gradients then differ by leaps. The last column says how far float32 training strays by itself: PyTorch's float32
+run compared with PyTorch's float64 run.
 
 Networks of 1/8 width and one bottleneck a stage. {versions}
 

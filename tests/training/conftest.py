@@ -14,7 +14,7 @@ def quick_compilation():
 
 @pytest.fixture(scope="module")
 def float64():
-    """Of all threads: initial parameters are drawn in one of the runtime's."""
+    """Sets it for all threads: initial parameters are drawn in one of the runtime's."""
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)

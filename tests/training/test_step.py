@@ -40,7 +40,7 @@ STAGES = ("ffsr", "joint")
 
 @pytest.fixture(scope="module", autouse=True)
 def in_float64(float64):
-    """Of the whole module."""
+    """Every test of the module runs in float64."""
 
 
 class Extractor(Interface):

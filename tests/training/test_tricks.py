@@ -32,7 +32,7 @@ STEPS = 3
 
 @pytest.fixture(scope="module", autouse=True)
 def in_float64(float64):
-    """Of the whole module."""
+    """Every test of the module runs in float64."""
 
 
 class Restorer(SuperResolution):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rireid_jax.components import ANYTHING, AT_LEAST_ZERO, POSITIVE, Field, one_of
+from rireid_jax.components import ANYTHING, AT_LEAST_ZERO, POSITIVE, PROTOCOLS, Field, in_registry
 from rireid_jax.data.dataset import Count
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.benchmark import Benchmark
@@ -17,7 +17,7 @@ SCORING: Mapping[str, Field] = {
     "protocol": Field(
         "single_shot",
         "of evaluation: `single_shot`, `cuhk03` or `market`, see above",
-        one_of("single_shot", "cuhk03", "market"),
+        in_registry(PROTOCOLS),
     ),
     "repeats": Field(10, "random galleries of `single_shot` and `cuhk03`", POSITIVE),
 }

@@ -1,5 +1,5 @@
-"""Loss terms, one file each; `training.terms` says what a term must offer.
+"""Loss terms, one file each; `training.terms` defines their interface.
 
-The paper's are named by their equations. It sums over pixels and examples; these are means over pixels, because a sum
-over 10^5 pixels would drown the other terms of Eq. 4 at the paper's weights.
+The docstrings of the paper's terms name their equations. The paper sums over pixels and examples. These terms are means
+over pixels, because a sum over 10^5 pixels would drown the other terms of Eq. 4 at the paper's loss weights.
 """

@@ -1,4 +1,4 @@
-"""Eq. 8: who it is."""
+"""Eq. 8: the identity loss."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +14,7 @@ from rireid_jax.training.terms import Inputs, Term, Value
 @LOSSES.register("identity")
 @dataclass(frozen=True)
 class Identity(Term):
-    """Eq. 8, the cross-entropy of the identity.
+    """Eq. 8: cross-entropy of the predicted identity.
 
     Attributes:
       smoothing: epsilon of label smoothing.
@@ -23,7 +23,7 @@ class Identity(Term):
     OPTIONS: ClassVar = {
         "smoothing": Field(
             0.0,
-            "epsilon of label smoothing (Szegedy et al. 2016; Luo et al. 2019: 0.1); the paper has none",
+            "epsilon of label smoothing (Szegedy et al. 2016; 0.1 in Luo et al. 2019); the paper has none",
             BELOW_ONE,
         ),
     }
@@ -43,12 +43,12 @@ class Identity(Term):
 def identity_loss(
     logits: Float[Array, "B N"], label: Int[Array, " B"], smoothing: float = 0.0
 ) -> Float[Array, " B"]:
-    """Eq. 8: cross-entropy of FC(f) with the identity's label in [0, N).
+    """Computes Eq. 8: cross-entropy of FC(f) with the label of the identity in [0, N).
 
     Args:
-      logits: FC(f).
-      label: of the identity.
-      smoothing: epsilon of label smoothing (Szegedy et al. 2016): the share of the label's probability that is
+      logits: FC(f), one logit per identity.
+      label: label of the identity.
+      smoothing: epsilon of label smoothing (Szegedy et al. 2016), the share of the label's probability that is
         spread evenly over all N identities. The paper has none.
     """
     right = optax.losses.softmax_cross_entropy_with_integer_labels(logits, label)

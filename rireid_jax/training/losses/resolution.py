@@ -1,4 +1,4 @@
-"""Eq. 7: what the gates should be."""
+"""Eq. 7: the resolution loss, which trains the gates."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,7 +13,7 @@ from rireid_jax.training.terms import Inputs, Term, Value
 @LOSSES.register("resolution")
 @dataclass(frozen=True)
 class Resolution(Term):
-    """The sum over blocks of Eq. 7; its weight is beta of Eq. 9. It is 0 in a network without gates."""
+    """The sum of Eq. 7 over all blocks; it is 0 in a network without gates. Its loss weight is beta of Eq. 9."""
 
     needs: ClassVar = ("gates",)
 
@@ -27,11 +27,11 @@ class Resolution(Term):
 def resolution_loss(
     gates: Float[Array, "B T 2"], resolution: Float[Array, " B"]
 ) -> Float[Array, "B T"]:
-    """Eq. 7 of every dual-stream block t: (wL - (1 - r))^2 + (wH - r)^2.
+    """Computes Eq. 7 for every dual-stream block t: (wL - (1 - r))^2 + (wH - r)^2.
 
     Args:
-      gates: (wL, wH) of the T blocks.
-      resolution: r in (0, 1].
+      gates: gates (wL, wH) of the T blocks.
+      resolution: resolution r of each image, in (0, 1].
     """
     r = resolution[:, None]
     return jnp.square(gates[..., 0] - (1 - r)) + jnp.square(gates[..., 1] - r)

@@ -1,4 +1,4 @@
-"""Eq. 5: how far restored persons are from the originals."""
+"""Eq. 5: the restoration loss, the distance of restored persons from their originals."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,18 +15,20 @@ from rireid_jax.training.terms import Inputs, Term, Value, per_valid_example
 @LOSSES.register("restoration")
 @dataclass(frozen=True)
 class Restoration(Term):
-    """Eq. 5 of the images that have an original, a mean over them.
+    """The mean of Eq. 5 over the images that have an original.
 
     Attributes:
-      mask: section of the config that names M.
-      low_only: whether images that are their own original are left out, as SING leaves them out.
+      mask: section of the config that names the mask M.
+      low_only: whether images that are their own original are left out, as in SING.
     """
 
     OPTIONS: ClassVar = {
         "mask": Slot(MASKS, "none"),
-        "low_only": Field(False, "leaves out images that are their own original"),
+        "low_only": Field(
+            False, "whether images that are their own original are left out, as in SING"
+        ),
     }
-    needs: ClassVar = ("target",)
+    needs: ClassVar = ("restored", "target", "mask")
 
     mask: ConfigDict
     low_only: bool
@@ -47,11 +49,11 @@ def ffsr_loss(
     target: Float[Array, "B H W 3"],
     mask: Float[Array, "#B H W"],
 ) -> Float[Array, " B"]:
-    """Eq. 5: |M * (I^r' - I^h)|^2, as a mean over pixels and channels.
+    """Computes Eq. 5, |M * (I^r' - I^h)|^2, as a mean over pixels and channels.
 
     Args:
-      restored: I^r', normalised.
+      restored: I^r', the restored image, normalised.
       target: I^h, the high-resolution original, normalised.
-      mask: M in [0, 1]; ones give the plain MSE.
+      mask: the mask M in [0, 1]; ones give the plain mean squared error.
     """
     return jnp.square(mask[..., None] * (restored - target)).mean((1, 2, 3))

@@ -14,14 +14,16 @@ from rireid_jax.training.terms import Inputs, Term, Value
 @LOSSES.register("triplet")
 @dataclass(frozen=True)
 class Triplet(Term):
-    """Compares f, or what BNNeck makes f of (Luo et al. 2019).
+    """The triplet loss of f, or of the feature before the neck if that is BNNeck (Luo et al. 2019).
 
     Attributes:
-      margin: in units of Euclidean distance.
+      margin: margin in units of Euclidean distance.
     """
 
     OPTIONS: ClassVar = {
-        "margin": Field(0.3, "in units of distance (Luo et al. 2019)", AT_LEAST_ZERO),
+        "margin": Field(
+            0.3, "margin in units of Euclidean distance (Luo et al. 2019)", AT_LEAST_ZERO
+        ),
     }
     needs: ClassVar = ("label", "before_neck")
 
@@ -38,16 +40,16 @@ class Triplet(Term):
 def triplet_loss(
     feature: Float[Array, "B D"], label: Int[Array, " B"], margin: float, axis_name: str | None
 ) -> Float[Array, " B"]:
-    """Batch-hard triplet loss (Hermans et al. 2017): [margin + |a - p| - |a - n|]+ for every example a.
+    """Computes the batch-hard triplet loss (Hermans et al. 2017), [margin + |a - p| - |a - n|]+, for every example a.
 
-    p is the farthest of the others of the same identity, n the nearest of another identity, both out of the global
-    batch. An example without the one or the other has no triplet, and loss 0.
+    p is the farthest other example of the same identity and n the nearest example of another identity, both in the
+    global batch. An example that lacks one of them has no triplet, and its loss is 0.
 
     Args:
-      feature: what is compared, by Euclidean distance; of this device's examples.
-      label: of the identity.
-      margin: in units of that distance.
-      axis_name: the mapped axis of devices, or None.
+      feature: features of this device's examples.
+      label: labels of their identities.
+      margin: margin in units of Euclidean distance.
+      axis_name: mapped axis of devices, or None.
     """
     others, other_label, number = feature, label, jnp.arange(len(label))
     if axis_name is not None:
@@ -57,8 +59,8 @@ def triplet_loss(
     same = label[:, None] == other_label
     positive = same & (number[:, None] != jnp.arange(len(other_label)))
 
-    # No gradient passes through the choice of the hardest. Products need little memory, but only differences are exact
-    # where features are near, so the distances that count are computed again.
+    # No gradient passes through the choice of the hardest examples. It uses matrix products, which need little memory.
+    # For features that are close to each other only differences are exact, so the chosen distances are computed again.
     a, b = jax.lax.stop_gradient((feature, others))
     products = jnp.matmul(a, b.T, precision="highest")
     squared = jnp.square(a).sum(-1)[:, None] + jnp.square(b).sum(-1) - 2 * products
@@ -70,7 +72,7 @@ def triplet_loss(
 
 
 def _distance(a: Float[Array, "B D"], b: Float[Array, "B D"]) -> Float[Array, " B"]:
-    """Euclidean; of equal features it is 0, and so is its gradient."""
+    """Computes the Euclidean distance. For equal features it is 0, and so is its gradient."""
     squared = jnp.square(a - b).sum(-1)
     apart = squared > 0
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1)), 0)

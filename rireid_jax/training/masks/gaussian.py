@@ -1,4 +1,4 @@
-"""The Gaussian kernel as foreground mask (section 4.1)."""
+"""A Gaussian kernel as the foreground mask (section 4.1)."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -14,12 +14,12 @@ from rireid_jax.components import MASKS, Field, numbers
 
 @MASKS.register("gaussian")
 class Gaussian:
-    """The paper's mask. It is the same for all images of one size."""
+    """The paper's mask, which is the same for all images of one size."""
 
     OPTIONS: ClassVar = {
         "sigma": Field(
             (1 / 3, 1 / 3),
-            "standard deviations as fractions of height and width; the paper gives none, these are ours",
+            "standard deviations as fractions of height and width; 1/3 is our choice, the paper gives none",
             numbers(2, "two positive fractions, of height and width", lambda value: value > 0),
         ),
     }
@@ -38,11 +38,10 @@ class Gaussian:
 def gaussian_mask(
     height: int, width: int, sigma: tuple[float, float]
 ) -> Float[np.ndarray, "{height} {width}"]:
-    """A Gaussian kernel as foreground mask (Eq. 5, section 4.1 of the paper).
+    """Returns a Gaussian kernel as the foreground mask (Eq. 5, section 4.1).
 
-    A detector's box has its person in the middle, so the mask is 1 at the centre of the image,
-    `((height - 1) / 2, (width - 1) / 2)`, and falls off towards the border. The paper gives no
-    widths.
+    The person is in the middle of a detector's box, so the mask is 1 at the centre of the image,
+    `((height - 1) / 2, (width - 1) / 2)`, and falls off towards the border. The paper gives no standard deviations.
 
     Args:
       height: rows of the image.

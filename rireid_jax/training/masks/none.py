@@ -1,4 +1,4 @@
-"""No mask: Eq. 5 is the plain mean squared error."""
+"""No mask, which makes Eq. 5 the plain mean squared error."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -13,7 +13,7 @@ from rireid_jax.components import MASKS, Field
 
 @MASKS.register("none")
 class NoMask:
-    """Weighs all pixels the same."""
+    """Gives all pixels the same weight."""
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {}
 

@@ -1,4 +1,4 @@
-"""The mask of the authors' code, as published and with its index bug mended."""
+"""The mask of the authors' code, as published and with its index bug fixed."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -14,7 +14,7 @@ from rireid_jax.components import MASKS, Field
 
 @MASKS.register("released")
 class Released:
-    """The mask as published."""
+    """The mask as published, with the bug."""
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {}
     index_bug: ClassVar = True
@@ -34,7 +34,7 @@ class Released:
 
 @MASKS.register("released_fixed")
 class ReleasedFixed(Released):
-    """The mask that was probably meant."""
+    """The mask that the authors probably intended."""
 
     index_bug: ClassVar = False
 
@@ -42,16 +42,16 @@ class ReleasedFixed(Released):
 def released_mask(
     height: int, width: int, index_bug: bool
 ) -> Float[np.ndarray, "{height} {width}"]:
-    """The mask of the authors' code: 2^(-|y - cy| / H) * 2^(-|x - cx| / W).
+    """Returns the mask of the authors' code: 2^(-|y - cy| / H) * 2^(-|x - cx| / W).
 
-    It falls off exponentially, from 1 at the centre (cy, cx) to about 1/2 at a corner, so that it weighs
-    the background hardly less than the person.
+    It falls off exponentially from 1 at the centre (cy, cx) to about 1/2 at a corner, so the background gets hardly
+    less weight than the person.
 
     Args:
       height: rows of the image, H.
       width: columns of the image, W.
-      index_bug: as published, the second factor reads the row y where it means the column x: the mask is
-        the same in every column and, at 256x128, largest in row 64, a quarter from the top.
+      index_bug: whether the second factor uses the row y instead of the column x, as published. The mask is then the
+        same in every column and, at 256x128, largest in row 64, a quarter of the height from the top.
 
     Returns:
       Float32 `[H, W]` in (0, 1].

@@ -13,7 +13,7 @@ from rireid_jax.components import MASKS, Field
 
 @MASKS.register("segmentation")
 class Segmentation:
-    """Takes the stored mask; where none is stored it covers the whole image."""
+    """Uses the stored mask. An image without one has ones everywhere."""
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {}
 

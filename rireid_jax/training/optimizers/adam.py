@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015), as PyTorch has it."""
+"""Adam (Kingma and Ba 2015), as in PyTorch."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,7 +11,7 @@ from rireid_jax.components import OPTIMIZERS, Field
 
 @OPTIMIZERS.register("adam")
 class Adam:
-    """`torch.optim.Adam`: weight decay is added to the gradient, before the moments."""
+    """`torch.optim.Adam`, which adds weight decay to the gradient before it updates the moments."""
 
     OPTIONS: ClassVar[Mapping[str, Field]] = {}
 

@@ -1,4 +1,4 @@
-"""SGD with momentum, as PyTorch has it (section 5.2)."""
+"""SGD with momentum, as in PyTorch (section 5.2)."""
 
 from typing import ClassVar
 
@@ -10,10 +10,14 @@ from rireid_jax.components import BELOW_ONE, OPTIMIZERS, Field
 
 @OPTIMIZERS.register("sgd")
 class SGD:
-    """`torch.optim.SGD`: weight decay is added to the gradient, before the momentum."""
+    """`torch.optim.SGD`, which adds weight decay to the gradient before it updates the momentum."""
 
     OPTIONS: ClassVar = {
-        "momentum": Field(0.9, "the paper names plain SGD; 0.9 is the authors' code's", BELOW_ONE),
+        "momentum": Field(
+            0.9,
+            "momentum of SGD; the paper names plain SGD, 0.9 is from the authors' code",
+            BELOW_ONE,
+        ),
     }
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Half a cosine from the full rate to none (Loshchilov and Hutter 2017, without restarts)."""
+"""Cosine decay of the learning rate to zero (Loshchilov and Hutter 2017, without restarts)."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from rireid_jax.training.warmup import WARMUP_OPTION, with_warmup
 
 @SCHEDULES.register("cosine")
 class Cosine:
-    """Lets the rate fall as (1 + cos(pi t / T)) / 2 after t of the stage's T steps."""
+    """Multiplies the rate by (1 + cos(pi t / T)) / 2 after t of the T steps of the stage."""
 
     OPTIONS: ClassVar = WARMUP_OPTION
 

@@ -1,4 +1,4 @@
-"""Step decay, as PyTorch's MultiStepLR (section 5.2)."""
+"""Step decay of the learning rate, as in PyTorch's MultiStepLR (section 5.2)."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,11 +12,11 @@ from rireid_jax.training.warmup import WARMUP_OPTION, with_warmup
 
 @SCHEDULES.register("step")
 class StepDecay:
-    """Multiplies the rate by a factor as soon as each of some epochs is complete."""
+    """Multiplies the rate by a factor after each of the given epochs."""
 
     OPTIONS: ClassVar = {
-        "decay_epochs": Field((), "the rate drops when these epochs are complete", EPOCHS),
-        "decay_factor": Field(0.1, "of the rate at a drop; paper section 5.2", PROBABILITY),
+        "decay_epochs": Field((), "numbers of the epochs after which the rate drops", EPOCHS),
+        "decay_factor": Field(0.1, "factor of the rate at a drop; paper section 5.2", PROBABILITY),
         **WARMUP_OPTION,
     }
 
@@ -32,8 +32,8 @@ class StepDecay:
 def step_decay(
     rate: float, decay_epochs: Sequence[int], factor: float, steps_per_epoch: int
 ) -> optax.Schedule:
-    """A rate that is multiplied by `factor` as soon as each of `decay_epochs` epochs is complete."""
-    # Two drops at one epoch multiply, as they would in MultiStepLR.
+    """Returns a schedule that multiplies `rate` by `factor` after each of the epochs `decay_epochs`."""
+    # Two drops at the same epoch multiply, as in MultiStepLR.
     scales: dict[int, float] = {}
     for epoch in decay_epochs:
         step = epoch * steps_per_epoch

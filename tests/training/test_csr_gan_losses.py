@@ -5,44 +5,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from random_variables import random_variables
+from tiny_training import (
+    IDENTITIES,
+    IMAGE_SIZE,
+    STEPS_PER_EPOCH,
+    initial_state,
+    leaves,
+    random_batch,
+    random_variables,
+    small_config,
+)
 
-from rireid_jax.config import base_config, validate
+from rireid_jax.config import validate
 from rireid_jax.errors import UserError
 from rireid_jax.models import interfaces
 from rireid_jax.models.interfaces import Context
 from rireid_jax.models.layers import BatchNorm, Dense
-from rireid_jax.models.network import (
-    Auxiliary,
-    Network,
-    Outputs,
-    create_network,
-    variable_shapes,
-)
+from rireid_jax.models.network import Auxiliary, Network, Outputs, create_network
 from rireid_jax.models.resnet50 import Head
 from rireid_jax.paper.systems import csr_gan_losses as losses
 from rireid_jax.paper.systems.csr_gan_networks import CSRGAN, FACTORS, shrink
 from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.optimizer import create_optimizer
-from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
 from rireid_jax.training.terms import Inputs
 
 MODULES = ("super_resolution", "discriminator", "extractor")
 TERMS = ("pixel_loss", "adversarial_loss", "content_loss", "unique_loss")
 WEIGHTS = (1, 1e-3, 0.01, 0.1)
-IMAGE_SIZE, IDENTITIES = (32, 16), 4
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick_and_exact():
-    """Compilation takes longer than anything else here. Float64 holds for all threads."""
-    settings = ("jax_disable_most_optimizations", "jax_enable_x64")
-    for name in settings:
-        jax.config.update(name, True)
-    yield
-    for name in settings:
-        jax.config.update(name, False)
+def in_float64(float64):
+    """The whole module."""
 
 
 class Extractor(interfaces.Extractor):
@@ -81,14 +76,10 @@ def small_network(axis_name=None):
     return Network(generators, Extractor(axis_name), {"discriminator": adversaries})
 
 
-def small_config():
+def csr_gan_config(dtype="float64"):
     """A stage "joint" of CSR-GAN, narrow."""
-    config = base_config()
-    config.dtype = "float64"
-    config.data.image_size = IMAGE_SIZE
-    config.model.width = config.model.generator_width = 0.0625
-    config.model.stage_sizes = (1, 1, 1, 1)
-    config.model.generator_blocks, config.model.feature_dim = 1, 6
+    config = small_config(dtype)
+    config.model.generator_blocks, config.model.generator_width = 1, 0.0625
     adam = {"name": "adam", "rate": 0.01, "weight_decay": 0.0}
     config.stages.joint.update(
         super_resolution="csr_gan",
@@ -98,32 +89,15 @@ def small_config():
             "restoration": {"weight": 0.0},
             "csr_gan": {"weight": 1.0, "discriminator_width": 0.0625},
         },
-        schedule={"decay_epochs": (1,)},
-        optimizer={"super_resolution": adam, "discriminator": adam, "extractor": {"rate": 0.05}},
+        optimizer={"super_resolution": adam, "discriminator": adam},
     )
     return config
 
 
-def batch_of(seed, size=16):
-    """A batch of noise. Targets fall on some eighths of it and not on others."""
+def batch_of(seed):
     rng = np.random.default_rng(seed)
-    return {
-        "image": rng.integers(0, 256, (size, *IMAGE_SIZE, 3), np.uint8),
-        "target": rng.integers(0, 256, (size, *IMAGE_SIZE, 3), np.uint8),
-        "mask": np.full((size, *IMAGE_SIZE), 255, np.uint8),
-        "has_target": (np.arange(size) * 8 // size % 3 == seed % 3).astype(np.float32),
-        "resolution": rng.uniform(0.1, 1, size).astype(np.float32),
-        "label": rng.integers(0, IDENTITIES, size, np.int32),
-        "native_width": rng.integers(1, IMAGE_SIZE[1] + 1, size).astype(np.int32),
-    }
-
-
-def leaves(tree):
-    """The leaves of a tree by their paths."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in jax.tree.leaves_with_path(tree)
-    }
+    widths = rng.integers(1, IMAGE_SIZE[1] + 1, 16).astype(np.int32)
+    return random_batch(seed) | {"native_width": widths}
 
 
 def array(*values):
@@ -163,11 +137,11 @@ def test_adversaries_by_hand():
 
 def term_of(name):
     """A term's value as a function of (parameters, which examples have an original), and parameters."""
-    config, network = small_config(), small_network()
+    config, network = csr_gan_config(), small_network()
     batch = jax.tree.map(jnp.asarray, batch_of(0))
     options = config.stages.joint.losses[name]
     term = losses.LOSSES[name].create(options, Context.of(config, "joint"))
-    variables = random_variables(variable_shapes(network, IMAGE_SIZE))
+    variables = random_variables(network)
 
     def value(params, valid):
         inputs = Inputs(
@@ -252,16 +226,16 @@ def test_examples_without_an_original_do_not_count():
     ],
 )
 def test_what_the_adversaries_need(changes, expected):
-    config = small_config()
-    config.dtype, config.run = "float32", ("joint",)
+    config = csr_gan_config("float32")
+    config.run = ("joint",)
     config.stages.joint.update(changes)
     with pytest.raises(UserError, match=rf"^config.stages.joint.{expected}"):
         validate(config)
 
 
 def test_images_are_halved_three_times():
-    config = small_config()
-    config.dtype, config.run, config.data.image_size = "float32", ("joint",), (36, 16)
+    config = csr_gan_config("float32")
+    config.run, config.data.image_size = ("joint",), (36, 16)
     with pytest.raises(UserError, match=r"image_size: found \(36, 16\), expected two multiples of"):
         validate(config)
 
@@ -270,20 +244,15 @@ def test_images_are_halved_three_times():
 
 
 def small_step(axis_name=None):
-    config = small_config()
-    optimizer, _ = create_optimizer(config, "joint", 2)
+    config = csr_gan_config()
+    optimizer, _ = create_optimizer(config, "joint", STEPS_PER_EPOCH)
     return make_train_step(config, "joint", small_network(axis_name), optimizer, axis_name)
-
-
-def initial_state(config, network):
-    optimizer, _ = create_optimizer(config, "joint", 2)
-    return create_state(random_variables(variable_shapes(network, IMAGE_SIZE)), optimizer, MODULES)
 
 
 @pytest.fixture(scope="module")
 def history():
     """States and metrics of three steps on one device, and the state before them."""
-    step, state = jax.jit(small_step()), initial_state(small_config(), small_network())
+    step, state = jax.jit(small_step()), initial_state(csr_gan_config(), "joint", small_network())
     history = [(leaves(state), {})]
     for seed in range(3):
         state, metrics = step(state, batch_of(seed))
@@ -296,7 +265,7 @@ def test_eight_devices_are_one(kind, history):
     parallel = Parallel(kind)
     assert parallel.num_devices == 8
     step = parallel.train_step(small_step(AXIS))
-    state = parallel.replicate(initial_state(small_config(), small_network()))
+    state = parallel.replicate(initial_state(csr_gan_config(), "joint", small_network()))
     for seed, (expected, metrics) in enumerate(history[1:]):
         state, found = step(state, parallel.split_for_training(batch_of(seed)))
         for wanted, got in ((expected, leaves(jax.tree.map(jnp.copy, state))), (metrics, found)):
@@ -331,11 +300,11 @@ def test_the_step_is_the_sum_of_the_generators_loss_and_the_extractors(history):
 
 def test_a_stage_has_the_real_networks():
     """Traced alone: compiling them takes a minute."""
-    config = small_config()
+    config = csr_gan_config()
     network = create_network(config, "joint", IDENTITIES)
-    optimizer, _ = create_optimizer(config, "joint", 2)
+    optimizer, _ = create_optimizer(config, "joint", STEPS_PER_EPOCH)
     step = make_train_step(config, "joint", network, optimizer)
-    before = jax.eval_shape(lambda: initial_state(config, network))
+    before = jax.eval_shape(lambda: initial_state(config, "joint"))
     after, metrics = jax.eval_shape(step, before, batch_of(0))
     assert before.params.keys() == before.batch_stats.keys() == set(MODULES)
     assert jax.tree.map(jnp.shape, before.params) == jax.tree.map(jnp.shape, after.params)
@@ -344,7 +313,7 @@ def test_a_stage_has_the_real_networks():
 
 def test_re_identification_does_not_move_generators():
     network = small_network()
-    variables = random_variables(variable_shapes(network, IMAGE_SIZE))
+    variables = random_variables(network)
     image = jnp.ones((2, *IMAGE_SIZE, 3))
 
     def objective(params):
