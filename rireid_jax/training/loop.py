@@ -297,8 +297,7 @@ class _Progress:
     ):
         self._config, self._stage, self._log = config, stage, log
         # One rate is logged: the extractor's where it learns.
-        schedule = schedules.get("extractor") or next(iter(schedules.values()))
-        self._schedule = jax.jit(schedule)  # one program instead of one for each operation
+        self._schedule = schedules.get("extractor") or next(iter(schedules.values()))
         self._total, self._steps_per_epoch = total, steps_per_epoch
         self._running: list[Metrics] = []
         # (last step, metrics, seconds per step) of the period that is still to be logged.
