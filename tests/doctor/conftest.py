@@ -75,3 +75,15 @@ def examine(capsys, tmp_path):
         return report, problem
 
     return examine
+
+
+@pytest.fixture
+def healthy(examine):
+    """Runs the doctor on a folder in which nothing is wrong; returns what it prints."""
+
+    def healthy(*arguments, **recipe: object) -> str:
+        report, problem = examine(*arguments, **recipe)
+        assert not problem
+        return report
+
+    return healthy
