@@ -8,6 +8,7 @@ import pytest
 from market_folder import write_market_folder
 from PIL import Image
 from raw_folders import write_msmt17
+from small_recipes import build_preset
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
@@ -97,6 +98,5 @@ def test_nothing_is_enlarged(copied, tmp_path):
 def test_list_val_is_trained_on_or_not(tmp_path):
     raw = write_msmt17(tmp_path / "MSMT17_V1", train_ids=(0, 1), test_ids=(0,))
     for val_in_training, number in ((True, 8), (False, 4)):
-        recipe = recipe_of("vr_msmt17") | {"val_in_training": val_in_training}
-        built = build("vr_msmt17", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
+        built = build_preset("vr_msmt17", raw, tmp_path, val_in_training=val_in_training)
         assert len(built.splits["train"]) == number

@@ -10,14 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import raw_folders
 from market_folder import write_market_folder
-from raw_folders import (
-    write_caviar,
-    write_cuhk03_extracted,
-    write_cuhk03_mat,
-    write_msmt17,
-    write_viper,
-)
 
 from rireid_jax.data.dataset import RawImage
 from rireid_jax.data.datasets.caviar import CAVIAR4REID
@@ -55,13 +49,13 @@ def downloads(tmp_path_factory) -> dict[str, Path]:
     raw = tmp_path_factory.mktemp("raw")
     people = dict(train_ids=(0, 1), test_ids=(0, 3))
     return {
-        "caviar": write_caviar(raw / "1" / "CAVIARa", (1, 72), (9,)),
-        "viper": write_viper(raw / "2" / "VIPeR", (0, 3, 11, 873)),
-        "mat": write_cuhk03_mat(raw / "3" / "cuhk03_release", **CUHK),
-        "extracted": write_cuhk03_extracted(raw / "4" / "cuhk03", **CUHK),
+        "caviar": raw_folders.write_caviar(raw / "1" / "CAVIARa", (1, 72), (9,)),
+        "viper": raw_folders.write_viper(raw / "2" / "VIPeR", (0, 3, 11, 873)),
+        "mat": raw_folders.write_cuhk03_mat(raw / "3" / "cuhk03_release", **CUHK),
+        "extracted": raw_folders.write_cuhk03_extracted(raw / "4" / "cuhk03", **CUHK),
         "market": write_market_folder(raw / "5", (7, 8), (9,), shots=2),
-        "v1": write_msmt17(raw / "6" / "MSMT17_V1", **people),
-        "v2": write_msmt17(raw / "7" / "MSMT17_V2", **people, version="V2"),
+        "v1": raw_folders.write_msmt17(raw / "6" / "MSMT17_V1", **people),
+        "v2": raw_folders.write_msmt17(raw / "7" / "MSMT17_V2", **people, version="V2"),
     }
 
 
@@ -254,7 +248,7 @@ def test_parts_of_cuhk03_that_cannot_be_read(downloads, tmp_path):
     reader = CUHK03(file, LABELED)
     file.write_bytes(b"")
     assert reader.width((1, 1, 1)) == 0
-    write_cuhk03_mat(tmp_path, persons=(1,) * 5, shots=0, test_persons=1)
+    raw_folders.write_cuhk03_mat(tmp_path, persons=(1,) * 5, shots=0, test_persons=1)
     with pytest.raises(UserError, match=r"no detected images in .*cuhk-03\.mat, expected"):
         CUHK03(tmp_path, DETECTED).images()
 

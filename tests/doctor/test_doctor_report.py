@@ -73,9 +73,8 @@ def test_full_download(healthy, downloads, monkeypatch):
 
 
 @pytest.mark.parametrize("version", ["V1", "V2"])
-def test_msmt17(examine, downloads, version):
-    report, problem = examine("vr_msmt17", getattr(downloads, version.lower()).parent)
-    assert not problem
+def test_msmt17(healthy, downloads, version):
+    report = healthy("vr_msmt17", getattr(downloads, version.lower()).parent)
     assert f"this is version {version} of MSMT17" in report
     assert table_row(report, "to build:  train") == "8 32,621 -32,613 2 1,041 -1,039"
     assert re.search(r"test\w*/ +4 folders with 16 images\n", report)
@@ -108,9 +107,8 @@ def test_folder_as_a_table(healthy, downloads, tmp_path):
     assert "no cameras" not in report
 
 
-def test_a_benchmark_taken_for_crops(examine, downloads):
-    report, problem = examine("folder", downloads.v2)  # two folders with folders of images
-    assert not problem
+def test_a_benchmark_taken_for_crops(healthy, downloads):
+    report = healthy("folder", downloads.v2)  # two folders with folders of images
     assert "is MSMT17, the download of vr_msmt17" in " ".join(report.split())
 
 

@@ -6,16 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from damages.changes import (
-    Change,
-    Damage,
-    changed,
-    folder_instead,
-    link_instead,
-    renamed,
-    without,
-    written,
-)
+from damages import changes as do
+from damages.changes import Change, Damage
 
 Mat = Callable[[h5py.File], None]
 
@@ -130,28 +122,28 @@ def _whole_mat(name: str) -> list[Damage]:
     no_hdf5 = r"cuhk-03\.mat: found .*, expected cuhk-03\.mat as it is distributed, a MATLAB 7\.3"
     no_file = "cuhk03_release has no cuhk-03.mat and no images_detected, expected the folder"
     damages = [
-        (without(name), no_file),
-        (renamed(name, "cuhk03_release/cuhk03.mat"), no_file),
-        (folder_instead(name), no_file),
-        (link_instead(name, "nowhere"), no_file),
-        (without("cuhk03_release"), "cuhk03_release is not there, expected"),
-        (changed(name, lambda data: b"\n" + data), no_hdf5),
-        (changed(name, lambda data: bytes(len(data))), no_hdf5),
-        (changed(name, lambda data: data[:-1]), no_hdf5),
+        (do.without(name), no_file),
+        (do.renamed(name, "cuhk03_release/cuhk03.mat"), no_file),
+        (do.folder_instead(name), no_file),
+        (do.link_instead(name, "nowhere"), no_file),
+        (do.without("cuhk03_release"), "cuhk03_release is not there, expected"),
+        (do.changed(name, lambda data: b"\n" + data), no_hdf5),
+        (do.changed(name, lambda data: bytes(len(data))), no_hdf5),
+        (do.changed(name, lambda data: data[:-1]), no_hdf5),
     ]
     for part in (0, 1 / 8, 1 / 2, 7 / 8):
-        damages.append((changed(name, lambda data, p=part: data[: int(p * len(data))]), no_hdf5))
+        damages.append((do.changed(name, lambda data, p=part: data[: int(p * len(data))]), no_hdf5))
     for count in (1, 512, 600, 1024):
-        damages.append((changed(name, lambda data, n=count: data[:n]), no_hdf5))
+        damages.append((do.changed(name, lambda data, n=count: data[:n]), no_hdf5))
     for place in (512, 520, 521, 525):
         flip = lambda d, n=place: d[:n] + bytes([d[n] ^ 0xFF]) + d[n + 1 :]  # noqa: E731
-        damages.append((changed(name, flip), no_hdf5))
+        damages.append((do.changed(name, flip), no_hdf5))
     for content in (
         b"<!DOCTYPE html>\n<html>\n</html>",
         b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\1IM" + bytes(400),
         b"PK\3\4" + bytes(4096),
     ):
-        damages.append((written(name, content), no_hdf5))
+        damages.append((do.written(name, content), no_hdf5))
     return damages
 
 

@@ -1,17 +1,17 @@
 """docs/benchmarks.md and the published figures in it."""
 
-import importlib.util
 import re
+import runpy
 import shlex
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ml_collections import ConfigDict
 
 from rireid_jax.cli.flags import MODES
-from rireid_jax.components import DATASETS, Field
+from rireid_jax.components import DATASETS
 from rireid_jax.config import base_config, recipe_of, validate
 from rireid_jax.paper.published import BENCHMARKS, ORIGINS, RESULTS, SOURCES, Result
 
@@ -19,16 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "benchmarks.md").read_text()
 
 
-def load_describe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("describe", ROOT / "benchmarks" / "describe.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-describe = load_describe()
+describe = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "describe.py")))
 
 
 def figures(method: str, benchmark: str, *sources: str) -> tuple[float | None, ...]:
@@ -57,28 +48,6 @@ def test_every_data_set_and_preset_is_described():
             assert field.about in PAGE
 
 
-def test_table_of_options():
-    told: dict[str, object] = {}
-    kernel = Field("a", "K")
-    recipe = {"kernel": kernel, "seed": Field(0, "S")}
-    others = {"`other`": {"kernel": "b", "seed": 0}}
-    assert describe._options(recipe, others, told).split("\n") == [
-        "| option | default | `other` | meaning, and why this default |",
-        "| --- | --- | --- | --- |",
-        "| `kernel` | `a` | `b` | K |",
-        "| `seed` | `0` |  | S |",
-    ]
-    recipe = {"kernel": kernel, "seed": Field(1, "T"), "trial": Field(0, "D")}
-    assert describe._options(recipe, {}, told).split("\n")[2:] == [
-        "| `seed` | `1` | T |",
-        "| `trial` | `0` | D |",
-        "| `kernel` | `a` | as above |",
-    ]
-    assert describe._options({"seed": Field(1, "S")}, {}, told).split("\n")[2:] == [
-        "| `seed` | `1` | as above |",  # its default is another
-    ]
-
-
 def commands() -> list[list[str]]:
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
@@ -94,7 +63,7 @@ def test_commands_are_valid(command):
     rest = iter(command[5:])
     for word in rest:
         if word == "--mode":
-            next(rest)
+            assert next(rest) in MODES
             continue
         field, value = re.fullmatch(r"--config\.([\w.]+)=(.+)", word).groups()
         *parents, last = field.split(".")
@@ -106,12 +75,6 @@ def test_commands_are_valid(command):
         target[last] = value
     config.run = ("joint",)
     validate(config)
-
-
-def test_modes_are_known():
-    modes = re.findall(r"--mode (\w+)", PAGE)
-    assert modes
-    assert set(modes) <= set(MODES)
 
 
 def test_links_lead_somewhere():
