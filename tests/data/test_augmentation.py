@@ -52,10 +52,8 @@ def test_rectangles_of_odd_images(size):
 
 
 def test_erasing_changes_no_image():
-    plain, erased = (
-        batches(5, augmentation=STILL),
-        batches(5, augmentation=replace(STILL, erase=0.5)),
-    )
+    plain = batches(5, augmentation=STILL)
+    erased = batches(5, augmentation=replace(STILL, erase=0.5))
     assert "erased" not in plain[0]
     for a, b in zip(plain, erased, strict=True):
         rectangles = b.pop("erased")
@@ -63,6 +61,11 @@ def test_erasing_changes_no_image():
         assert a.keys() == b.keys()
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
+
+
+def low_twin(original, width):
+    small = original.resize((width, 2 * width), Image.Resampling.LANCZOS)
+    return small.resize((8, 16), Image.Resampling.BILINEAR)
 
 
 def test_new_low_twins_of_stored_originals():
@@ -80,8 +83,7 @@ def test_new_low_twins_of_stored_originals():
             original = Image.fromarray(pixels(originals[target.tobytes()], (48, 24)))
             width = round(float(r) * 16)  # r = 1 is 16 pixels wide
             assert r == np.float32(width / 16)
-            small = original.resize((width, 2 * width), Image.Resampling.LANCZOS)
-            np.testing.assert_array_equal(image, small.resize((8, 16), Image.Resampling.BILINEAR))
+            np.testing.assert_array_equal(image, low_twin(original, width))
             widths.append(width)
     assert set(widths) == set(range(4, 17))
 
@@ -127,17 +129,8 @@ def test_augmentation_is_the_same_at_every_native_size():
     place = np.linspace(0, 255, 32).round().astype(np.uint8)
     ramp = np.tile(place, (64, 1))  # from left to right
     large = Image.fromarray(np.stack([ramp] * 3, axis=-1))
-    source = [
-        Record(
-            image=encode_png(large.resize((4, 8), Image.Resampling.BILINEAR)),
-            target=encode_png(large),
-            mask=encode_png(ramp),
-            pid=100,
-            camid=0,
-            resolution=0.5,
-            name="ramp",
-        )
-    ]
+    small = encode_png(large.resize((4, 8), Image.Resampling.BILINEAR))
+    source = [Record(small, encode_png(large), encode_png(ramp), 100, 0, 0.5, "ramp")]
     directions = set()
     for batch in batches(8, source):
         np.testing.assert_array_equal(batch["mask"], batch["target"][..., 0])
@@ -166,9 +159,7 @@ def test_degradation_on_the_fly():
             ratio = float(batch["resolution"][i]) * (2 if number % 2 else 1)
             ratios.append(ratio)
             width = round(32 * ratio)
-            small = original.resize((width, 2 * width), Image.Resampling.LANCZOS)
-            image = small.resize((8, 16), Image.Resampling.BILINEAR)
-            np.testing.assert_array_equal(batch["image"][i], image)
+            np.testing.assert_array_equal(batch["image"][i], low_twin(original, width))
     assert 0.25 <= min(ratios) < 0.35
     assert 0.9 < max(ratios) <= 1.0
     assert len(set(ratios)) == len(ratios)  # another one every time

@@ -5,10 +5,8 @@ import runpy
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from ml_collections import ConfigDict
 
 from rireid_jax.cli.flags import MODES
 from rireid_jax.components import DATASETS
@@ -59,20 +57,14 @@ def test_commands_are_valid(command):
     assert command[:4] == ["python", "-m", "rireid_jax.main", "--config"]
     file, _, name = command[4].partition(":")
     assert (ROOT / file).is_file()
-    config: Any = base_config(*([name] if name else []))
+    config = base_config(*([name] if name else []))
     rest = iter(command[5:])
     for word in rest:
         if word == "--mode":
             assert next(rest) in MODES
             continue
         field, value = re.fullmatch(r"--config\.([\w.]+)=(.+)", word).groups()
-        *parents, last = field.split(".")
-        target = config
-        for parent in parents:
-            target = target[parent]
-        assert isinstance(target, ConfigDict)
-        assert last in target
-        target[last] = value
+        config.update_from_flattened_dict({field: value})
     config.run = ("joint",)
     validate(config)
 

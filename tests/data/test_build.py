@@ -131,10 +131,8 @@ def test_a_failed_build_leaves_what_was_there_and_can_be_repeated(
     with pytest.raises(expected) as caught:
         build_into(tmp_path)
     if expected is UserError:
-        assert (
-            f"config.data.dir: the disk is full, expected room for pedestrians in {tmp_path}"
-            in (str(caught.value))
-        )
+        full = f"the disk is full, expected room for pedestrians in {tmp_path}"
+        assert f"config.data.dir: {full}" in str(caught.value)
     assert files(tmp_path) == before
     assert build_into(tmp_path).protocol_hash == built.protocol_hash
 
@@ -160,9 +158,8 @@ def test_two_builds_at_once(built, tmp_path, monkeypatch):
 
 def test_data_dir_must_be_a_folder(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        UserError, match=r"config\.data\.dir: .*file.*expected a folder to write to"
-    ):
+    problem = r"config\.data\.dir: .*file.*expected a folder to write to"
+    with pytest.raises(UserError, match=problem):
         build_into(tmp_path / "file")
 
 
@@ -235,9 +232,8 @@ def fail(self, item):
 
 def test_a_failing_pipeline_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Pedestrians, "make", fail)
-    with pytest.raises(
-        UserError, match=r"config\.data\.beam: the pipeline of .* failed: "
-    ) as caught:
+    problem = r"config\.data\.beam: the pipeline of .* failed: "
+    with pytest.raises(UserError, match=problem) as caught:
         build_into(tmp_path, beam="--runner=DirectRunner")
     assert "the worker's own trouble" in str(caught.value)
     assert "\n" not in str(caught.value)

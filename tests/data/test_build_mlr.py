@@ -5,9 +5,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from market_folder import write_market_folder
 from PIL import Image
-from raw_folders import write_cuhk03_mat, write_viper
+from raw_folders import write_cuhk03_mat, write_market_folder, write_viper
 from small_recipes import build_preset, records
 
 from rireid_jax.data.records import decode_image

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 from damages import benchmarks, cuhk03, own
 from damages.changes import Damage, changed, link_instead, renamed, without, written
-from market_folder import write_market_folder
 from PIL import Image
 from raw_folders import (
     write_caviar,
     write_cuhk03_extracted,
     write_cuhk03_mat,
+    write_market_folder,
     write_msmt17,
     write_viper,
 )
@@ -49,7 +49,6 @@ def download(name: str, *rest: Any, **change: Any) -> Download:
 
 PEOPLE = dict(persons=(2, 1, 1, 1, 1), shots=1, test_persons=3)
 MARKET = "Market-1501-v15.09.15"
-TRAIN = f"{MARKET}/bounding_box_train/0007_c1s1_000000_00.jpg"
 DOWNLOADS = {
     "caviar": download(
         "caviar",
@@ -85,7 +84,7 @@ DOWNLOADS = {
         "vr_market1501",
         MARKET,
         lambda folder: write_market_folder(folder / MARKET, (7,), (9,), size=(64, 32)),
-        TRAIN,
+        f"{MARKET}/bounding_box_train/0007_c1s1_000000_00.jpg",
         benchmarks.market(),
     ),
     "vr_msmt17": download(

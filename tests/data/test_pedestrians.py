@@ -25,9 +25,8 @@ def reduced_to(image: np.ndarray, width: int) -> np.ndarray:
 
 
 def test_same_arguments_same_image():
-    first, second = render(1, 2, 3, 4), render(1, 2, 3, 4)
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
+    for first, second in zip(render(1, 2, 3, 4), render(1, 2, 3, 4), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("arguments", [(2, 2, 3, 4), (1, 3, 3, 4), (1, 2, 4, 4), (1, 2, 3, 5)])

@@ -6,10 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import raw_folders
-from market_folder import write_market_folder
 
 from rireid_jax.config import base_config, stages_to, validate
-from rireid_jax.data.datasets.vr_msmt17 import FOLDERS
 from rireid_jax.doctor import doctor
 from rireid_jax.errors import UserError
 
@@ -23,20 +21,16 @@ def downloads(tmp_path_factory) -> SimpleNamespace:
     for path in sorted(caviar.iterdir()):
         (crops / path.name[:4]).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, crops / path.name[:4])
-    v1 = raw_folders.write_msmt17(root / "6" / "MSMT17_V1", train_ids=(0, 1))
-    v2 = shutil.copytree(v1, root / "7" / "MSMT17_V2")
-    for old, new in zip(*FOLDERS.values(), strict=True):
-        (v2 / old).rename(v2 / new)
     return SimpleNamespace(
         caviar=caviar,
         viper=raw_folders.write_viper(root / "2" / "VIPeR", range(6)),
         mat=raw_folders.write_cuhk03_mat(root / "3" / "cuhk03_release", shots=1),
         extracted=raw_folders.write_cuhk03_extracted(root / "4" / "cuhk03", shots=1),
-        market=write_market_folder(
+        market=raw_folders.write_market_folder(
             root / "5" / "Market-1501-v15.09.15", range(1, 5), range(5, 9), shots=2, cameras=3
         ),
-        v1=v1,
-        v2=v2,
+        v1=raw_folders.write_msmt17(root / "6" / "MSMT17_V1", train_ids=(0, 1)),
+        v2=raw_folders.write_msmt17(root / "7" / "MSMT17_V2", train_ids=(0, 1), version="V2"),
         crops=crops,
     )
 

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 from doctor_report import images, table_row
-from market_folder import write_market_folder
 from PIL import Image
+from raw_folders import write_market_folder
 
 from rireid_jax.config import recipe_of
 from rireid_jax.data.build import build
@@ -80,12 +80,6 @@ def test_msmt17(healthy, downloads, version):
     assert re.search(r"test\w*/ +4 folders with 16 images\n", report)
     assert "... 1 more folder\n" in report
     assert "list_gallery.txt, list_query.txt, list_train.txt, list_val.txt\n" in report
-
-
-def test_mlr_market(healthy, downloads):
-    report = healthy("mlr_market1501", downloads.market)
-    assert table_row(report, "to build:  train") == "24 12,936 -12,912 4 751 -747"
-    assert table_row(report, "0  ").startswith("21 8 20 ")  # low: all but the distractor
 
 
 def test_folder(healthy, downloads):
@@ -262,5 +256,3 @@ def test_natural_images(examine, healthy, tmp_path):
     report, problem = examine("pedestrians", "", fields)
     assert problem.startswith(f"{folder / '2.png'}: found ")
     assert "3 of 4 sampled images decode" in report
-    _, problem = examine("pedestrians", "", {"natural_images.raw_dir": str(tmp_path / "nowhere")})
-    assert problem.startswith("--config.natural_images.raw_dir: ")

@@ -17,13 +17,13 @@ def wrong_names(name: str, names: str, problem: str) -> list[Damage]:
     ]
 
 
-def wrong_folder(root: str, name: str) -> list[Damage]:
-    """One of the folders of a download is another."""
+def wrong_folder(root: str, name: str, file: str) -> list[Damage]:
+    """A folder of a download has another name, is empty, or is a file, which is called `file`."""
     folder = f"{root}/{name}"
     return [
-        (do.renamed(folder, folder.upper()), f"has no {name}, expected the folder {root[:5]}"),
+        (do.renamed(folder, folder.upper()), f"has no {name}, expected the folder {root}"),
         (do.emptied(folder), f"found no images in .*{name}, expected"),
-        (do.written(folder, b"x"), f"{name}: (found a file|Not a directory), expected a folder"),
+        (do.written(folder, b"x"), f"{name}: {file}, expected a folder"),
     ]
 
 
@@ -38,6 +38,7 @@ def market() -> list[Damage]:
         "20260101123456_c1s1_000001_00.jpg|0001_c20260101123456s1_1.jpg|٠٠٠١_c1s1_000001_00.jpg"
     )
     both = "found the identity of .*bounding_box_train/.* too, expected every identity"
+    twice = "found the same .*, expected each image once"
     gone = "has no bounding_box_train and no query and no"
 
     def one_camera(folder: Path) -> None:
@@ -48,10 +49,7 @@ def market() -> list[Damage]:
         *wrong_names(query, names, "found a name of another form"),
         (do.folder_instead(train), rf"{train}\b.*, expected a readable image"),
         (do.link_instead(train, Path(train).name), rf"{train}\b.*, expected a"),
-        (
-            do.copied(query, query.replace("jpg", "JPG")),
-            "found the same .*, expected each image once",
-        ),
+        (do.copied(query, query.replace("jpg", "JPG")), twice),
         (do.copied(train, f"{root}/bounding_box_test/0007_c2s1_000009_00.jpg"), both),
         (do.copied(query, f"{root}/bounding_box_train/0009_c1s1_000009_00.jpg"), both),
         (do.copied(gallery, f"{root}/query/0000_c2s1.jpg"), "found a distractor .*, expected"),
@@ -61,7 +59,7 @@ def market() -> list[Damage]:
         (do.written(root, b"PK\3\4"), gone),
     ]
     for name in ("bounding_box_train", "query", "bounding_box_test"):
-        damages += wrong_folder(root, name)
+        damages += wrong_folder(root, name, "Not a directory")
     return damages
 
 
@@ -177,7 +175,9 @@ def viper() -> list[Damage]:
     ]
     for new in ("003_91.bmp", "003_90.BMP", "003_90.png"):
         damages.append((do.copied(other, f"VIPeR/cam_b/{new}"), "a second image of identity 003"))
-    return [*damages, *wrong_folder("VIPeR", "cam_a"), *wrong_folder("VIPeR", "cam_b")]
+    for camera in ("cam_a", "cam_b"):
+        damages += wrong_folder("VIPeR", camera, "found a file")
+    return damages
 
 
 def extracted() -> list[Damage]:

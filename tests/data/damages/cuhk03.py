@@ -22,21 +22,14 @@ def in_mat(name: str, change: Mat) -> Change:
     return do
 
 
-def no_field(field: str) -> Mat:
-    def change(file: h5py.File) -> None:
-        del file[field]
-
-    return change
-
-
 def field(name: str, value: object) -> Mat:
-    """Anything in the place of a field; None is a group."""
+    """Anything in the place of a field. None is a group, () nothing at all."""
 
     def change(file: h5py.File) -> None:
         del file[name]
         if value is None:
             file.create_group(name)
-        else:
+        elif not isinstance(value, tuple):
             file[name] = value
 
     return change
@@ -161,7 +154,7 @@ def _inside_mat(name: str) -> list[Damage]:
             damages.append((in_mat(name, cells(of, order)), as_cells))
         for reference in NOWHERE:
             damages.append(inside(cell(of, 2, reference), ""))
-        damages.append(inside(no_field(of), f"no field {of}"))
+        damages.append(inside(field(of, ()), f"no field {of}"))
     for rows, shape in (
         (lambda found: found[:9], r".*\(9, 1\)"),
         (lambda found: np.concatenate([found, found[:1]]), r".*\(11, 1\)"),

@@ -60,6 +60,8 @@ def folder() -> list[Damage]:
     missing = f"{root} has no .*, expected all of train, query, gallery"
     twice = "found the identity of .* in query too, expected every identity"
     form = "found a name of another form, expected <identity>_c<camera>"
+    deep = "found a folder below <identity>/<camera>"
+    lone = "found no camera, expected one as 6 other"
     return [
         (do.folder_instead(file), f"{file}: .*, expected a folder per identity"),
         (do.emptied(root), f"found no images in .*{root}, {hint}"),
@@ -67,14 +69,8 @@ def folder() -> list[Damage]:
         (files("a/1.txt"), "found no images in"),
         (do.copied(file, f"{root}/0.jpg"), f"{root}: found both images and folders, {hint}"),
         (files("b.jpg"), form),
-        (
-            do.copied(file, f"{root}/a/b/tief/0.jpg"),
-            "tief: found a folder below <identity>/<camera>",
-        ),
-        (
-            do.copied(file, f"{root}/李 雷/0.jpg"),
-            "雷/0.jpg: found no camera, expected one as 6 other",
-        ),
+        (do.copied(file, f"{root}/a/b/tief/0.jpg"), f"tief: {deep}"),
+        (do.copied(file, f"{root}/李 雷/0.jpg"), f"雷/0.jpg: {lone}"),
         (do.copied(file, f"{root}/train/a/Tür 1/0.jpg"), missing),
         (do.copied(file, f"{root}/query/a/Tür 1/0.jpg"), missing),
         (files("train/a/1.jpg;query/b/1.jpg"), missing),
@@ -149,10 +145,7 @@ def csv() -> list[Damage]:
         (do.without(name), f"{name} is not there, expected"),
         (do.without("Bilder ß"), f"{name}, line 2: .*0 a.jpg is not there, expected"),
         (do.without("Bilder ß/4.png"), f"{name}, line 6: .*4.png is not there, expected"),
-        (
-            do.link_instead("Bilder ß/1.jpg", "1.jpg"),
-            f"{name}, line 3: .*1.jpg is not there, expected",
-        ),
+        (do.link_instead("Bilder ß/1.jpg", "1.jpg"), f"{name}, line 3: .*1.jpg is not there"),
         (do.edited(name, lambda text: re.sub(r".*,query\n", "", text)), without_split),
         (do.edited(name, lambda text: re.sub(r".*,gallery\n", "", text)), without_split),
         (same_camera, "query: 1 of 1 identities .*雷.jpg"),
