@@ -37,6 +37,7 @@ def test_page_is_current():
 
 
 def test_every_data_set_and_preset_is_described():
+    assert set(re.findall(r"--mode (\w+)", PAGE)) <= set(MODES)
     assert {*describe.LOW_QUERIES, *describe.ALL_LOW} == set(BENCHMARKS)
     for name, dataset in DATASETS.items():
         assert f"(`{name}`)\n" in PAGE

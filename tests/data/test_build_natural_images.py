@@ -75,8 +75,7 @@ def test_count_and_seed_choose(photos, tmp_path):
 def test_drawn_and_photographed_do_not_mix(photos, tmp_path):
     drawn, taken = build_from("", tmp_path), build_from(photos, tmp_path)
     assert drawn.protocol_hash != taken.protocol_hash
-    again = build_from("", tmp_path)
-    assert list(again.splits["train"]) == list(drawn.splits["train"])
+    assert list(build_from("", tmp_path).splits["train"]) == list(drawn.splits["train"])
 
 
 def test_photographs_that_are_too_small(photos, tmp_path):

@@ -173,6 +173,8 @@ def test_images_of_cuhk03_from_both_sources(downloads, recipe):
     with h5py.File(downloads["mat"] / "cuhk-03.mat", locking=False) as file:
         rows = file[file["testsets"][0, 7]][()].T  # of a pair of cameras and a person
     assert trials[7] == {int(10_000 * pair + person) for pair, person in rows}
+    published = {"detected": 14_097, "labeled": 14_096}
+    assert CUHK03.counts(recipe)[""].images == published[recipe["boxes"]]
     splits = f"splits_classic_{recipe['boxes']}.json"
     assert [path.name for path in mat.sources()] == ["cuhk-03.mat"]
     assert [path.name for path in extracted.sources()] == [splits]
