@@ -3,8 +3,8 @@
 On CPU it times FFSR, RIFE and both together, at the paper's size and at the embedded size, in float32. On a GPU it
 times both together at the paper's size, in bfloat16, with batches of 32, 64 and 256, without TFDS and Grain.
 
-If it is bound to one core (`taskset -c 0`), it measures CPU time, without `torch.compile`. On a shared machine only
-this is a fair comparison: PyTorch's threads spin while they wait for each other, and lose more time than XLA's.
+If it is bound to one core (`taskset -c 0`), it measures CPU time, without `torch.compile`. Only this is a fair
+comparison on a shared machine: PyTorch's threads spin while they wait for each other, and lose more time than XLA's.
 
 PYTHONPATH=tests python benchmarks/steps.py [SYSTEM/SIZE ...]
 """

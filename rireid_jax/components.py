@@ -69,7 +69,7 @@ IMAGE_SIZE = numbers(
 
 
 def increasing(values: Sequence[float]) -> bool:
-    """Whether every value is above the one before it."""
+    """Returns whether every value is above the one before it."""
     return all(a < b for a, b in pairwise(values))
 
 
@@ -128,7 +128,8 @@ class Registry(Mapping[str, T]):
 
         def add(component: T) -> T:
             known = self._components.get(name, component)
-            if _origin(known) != _origin(component):  # running a module twice replaces its own
+            # A module that is run twice may replace its own component.
+            if _origin(known) != _origin(component):
                 raise ValueError(f"{self.kind} {name!r} is registered by {_origin(known)} already")
             self._components[name] = component
             return component
@@ -192,7 +193,7 @@ class Slot:
 
     def fields(self) -> dict[str, Any]:
         """Returns all fields of the section."""
-        name = Field(self.default, f"the {self.registry.kind}", in_registry(self.registry))
+        name = Field(self.default, f"name of the {self.registry.kind}", in_registry(self.registry))
         return disjoint({"name": name, **self.own}, all_options(self.registry))
 
 
@@ -219,7 +220,7 @@ def all_options(registry: Registry[Any]) -> dict[str, Any]:
 
 
 def with_options(fields: Fields, component: Any) -> dict[str, Any]:
-    """The fields that all components of a kind have, and the options of one of them.
+    """Returns the fields that all components of a kind have, and the options of one of them.
 
     Raises:
       ValueError: an option has the name of such a field.
@@ -228,7 +229,7 @@ def with_options(fields: Fields, component: Any) -> dict[str, Any]:
 
 
 def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
-    """Both; raises ValueError where an option takes the name of a field."""
+    """Returns both; raises ValueError if an option has the name of a field."""
     taken = sorted({*fields} & {*options})
     if taken:
         raise ValueError(f"an option may not be called {taken[0]!r}, which every such section has")
@@ -236,7 +237,7 @@ def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
 
 
 def _origin(component: Any) -> str:
-    # By file: a config file that registers its own components is imported under two names.
+    # The file identifies a module, because a config file with its own components is imported under two names.
     file = getattr(sys.modules.get(component.__module__), "__file__", component.__module__)
     return f"{file}: {getattr(component, '__qualname__', '')}"
 

@@ -9,6 +9,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # nothing of the user's,
 import ctypes
 import ctypes.util
 import gc
+import resource
 
 import jax
 import pytest
@@ -26,3 +27,33 @@ def no_compiled_programs_are_left_to_the_next_module():
     gc.collect()
     if (libc := ctypes.util.find_library("c")) and hasattr(ctypes.CDLL(libc), "malloc_trim"):
         ctypes.CDLL(libc).malloc_trim(0)  # what is freed goes back to the system
+
+
+_peaks: dict[
+    str, tuple[float, float]
+] = {}  # GiB, of each worker and of the greatest process that it started
+
+
+def _peak() -> tuple[float, float]:
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    own, started = (resource.getrusage(user).ru_maxrss / 2**20 for user in users)
+    return own, started
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tells the main process, where tests run in several, how much memory this one took."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak"] = _peak()
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node) -> None:
+    if "peak" in getattr(node, "workeroutput", {}):
+        _peaks[node.gateway.id] = node.workeroutput["peak"]
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    for name, (own, started) in sorted((_peaks or {"pytest": _peak()}).items()):
+        terminalreporter.write_line(
+            f"{name}: peak memory {own:.2f} GiB, its largest child process {started:.2f} GiB"
+        )

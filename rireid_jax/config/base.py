@@ -155,7 +155,7 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     config.data.image_size = spec.image_size
     for other in DATASETS:
         if not DATASETS[other].has_identities and "size" in config[other]:
-            config[other].size = spec.image_size  # so that both fit one network
+            config[other].size = spec.image_size  # so that images of both fit one network
     config.data.trials = tuple(range(spec.trials))
     config.data.recipe = ConfigDict(recipe_of(dataset))
     config.stages = all_stages(spec.small, spec.degrade)

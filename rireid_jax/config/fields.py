@@ -26,7 +26,7 @@ def _default(field: Any, small: bool) -> Any:
 
 
 def completed(values: ConfigDict, fields: Fields, small: bool) -> ConfigDict:
-    """A copy of a section in which fields that it lacks have their defaults at a size."""
+    """Returns a copy of a section, with defaults at the given size for the fields that it lacks."""
     whole = ConfigDict(dict(values.items()))
     for name, field in fields.items():
         if name not in values:

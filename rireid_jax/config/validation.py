@@ -36,10 +36,10 @@ def validate(config: ConfigDict) -> None:
 
 
 def with_defaults(config: ConfigDict) -> ConfigDict:
-    """A copy of a config in which the fields that it lacks have their defaults.
+    """Returns a copy of a config, with defaults for the fields that it lacks.
 
-    These are the fields of a version after the config's, and of components that were not yet registered when it was
-    made. A config that names no known data set, which `validate` refuses, stays as it is.
+    It lacks fields that were added in a later version, and fields of components that were not yet registered when it
+    was created. A config without a known data set is returned unchanged; `validate` refuses it.
     """
     if config.get("dataset") not in dataset_names() or "stages" not in config:
         return config

@@ -136,7 +136,8 @@ class Extractor(Part):
 
     The feature is `[B, D]`, the logits of the training identities are `[B, N]`, and the gates (wL, wH) of T dual-stream
     blocks are `[B, T, 2]`, with T = 0 in a network without such blocks. A network whose feature comes from a batch norm
-    sows what it is made from as "before_neck" in its module "head" (see `resnet50.Head`), for losses that compare that.
+    sows the input of that batch norm as "before_neck" in its module "head" (see `resnet50.Head`), for losses that
+    compare it.
 
     Class attributes:
       necks: the values of `stage.neck` that the network supports.
@@ -157,10 +158,10 @@ class Extractor(Part):
 
     @classmethod
     def count_classes(cls, params: Tree) -> int:
-        """Identities of a trained network's classifier, which `resnet50.Head` calls "classifier".
+        """Returns the number of identities of a trained network. A network without a `resnet50.Head` overrides this.
 
         Args:
-          params: of the network. A network with another head has a method of its own.
+          params: parameters of the network.
         """
         return params["head"]["classifier"]["bias"].shape[0]
 

@@ -67,7 +67,7 @@ def finished_variables(
     """Loads the variables with which a stage ended; None unless its last checkpoint is intact."""
     with Checkpoints(workdir, stage) as checkpoints:
         found = checkpoints.find_variables(num_steps(config, stage, num_images)[1])
-    return jax.device_get(found)  # later stages start from it: no device need hold it until then
+    return jax.device_get(found)  # so that no device holds it until a later stage needs it
 
 
 def initial_variables(
@@ -208,7 +208,7 @@ def train_stage(
                 scoring = bool(evaluate_every) and (step % evaluate_every == 0 or step == total)
                 due = step == total or step % config.checkpoint.every_steps == 0
                 if stopping or scoring or due:
-                    progress.flush()  # a state that is not finite must not be saved
+                    progress.flush()  # raises first, so that no state with NaN or infinity is saved
                     scores = None
                     if scoring and evaluate is not None:
                         scores = evaluate(

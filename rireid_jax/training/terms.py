@@ -14,7 +14,7 @@ from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Auxiliary, Network, Outputs
 
 Variables = dict[str, dict[str, Any]]
-# What a term can need: of the batch, then of the network's outputs. The last four are an extractor's.
+# The inputs that a term may need: those in the batch, then outputs of the network. The last four need an extractor.
 NEEDS = {
     *("target", "mask", "label", "resolution", "native_width"),
     *("restored", "feature", "logits", "gates", "before_neck"),
@@ -62,9 +62,8 @@ class Term:
 
     Class attributes:
       OPTIONS: fields of the term in `stage.losses.NAME`, in addition to "weight".
-      needs: inputs that the term reads: "target" and "label" of the batch, "logits", "feature", "gates" and
-        "before_neck" of the extractor. Targets are only decoded, and the feature before the neck only kept, if a term
-        needs them.
+      needs: inputs that the term reads, some of `NEEDS`. Targets and masks are only decoded, and the feature before the
+        neck is only kept, if a term needs them.
       brings: names of the networks that the term adds.
     """
 

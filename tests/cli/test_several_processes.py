@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,7 @@ def whole(folder, once) -> tuple[Path, subprocess.CompletedProcess[str], list[st
         "SLURM_SUBMIT_DIR": str(ROOT),
         "SLURM_CPUS_PER_TASK": "1",
         "SRUN_OPTIONS": str(options),
+        "PYTHON": sys.executable,
         "PATH": f"{ROOT / 'tests' / 'launch'}:{os.environ['PATH']}",
     }
     result = subprocess.run(
@@ -170,7 +172,7 @@ def test_stopped_by_either_process_and_resumed(whole, folder, once, tmp_path):
     # `launch/local.sh` to the end.
     result = subprocess.run(
         [ROOT / "launch" / "local.sh", *own],
-        env=environment(1, **once),
+        env=environment(1, **once, PYTHON=sys.executable),
         capture_output=True,
         text=True,
         timeout=300,

@@ -212,7 +212,7 @@ def test_what_is_skipped_and_what_is_unexpected():
     assert "1 unexpected: model3.fc.weight" in str(report)
 
 
-def test_full_size_resnet50_as_an_extractor(tmp_path):
+def test_full_size_resnet50_as_an_extractor(one_device, tmp_path):
     torch.manual_seed(0)
     reference = TorchResNet()
     for module in reference.modules():

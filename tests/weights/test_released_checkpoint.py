@@ -52,7 +52,7 @@ def network_for(images):
     return network.eval()
 
 
-def test_features_are_pytorchs_and_weights_go_back(tmp_path):
+def test_features_are_pytorchs_and_weights_go_back(one_device, tmp_path):
     paths = write_images(tmp_path)
     images = load_images(paths, *IMAGE_SIZE)
     reference = network_for(images)
