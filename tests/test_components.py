@@ -11,6 +11,7 @@ import pytest
 from rireid_jax import Extractor, components
 from rireid_jax.config import base_config
 from rireid_jax.config.imports import import_modules
+from rireid_jax.doctor import doctor
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network
 from rireid_jax.runs.run import run
@@ -52,7 +53,7 @@ def own_config(folder):
     return config
 
 
-def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_path):
+def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_path, capsys):
     config, workdir = own_config(tmp_path), tmp_path / "run"
     run(config, str(workdir), "train")
 
@@ -66,6 +67,8 @@ def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_p
     assert (results["dataset"], results["num_query"], results["num_gallery"]) == ("flags", 8, 8)
     assert 0 <= results["rank1"] <= 1
     assert results["restoration"]["psnr"] != results["restoration"]["psnr_bilinear"]
+    doctor(config, [])
+    assert "flags, recipe 'default'" in capsys.readouterr().out
 
     # A work directory imports what its config names.
     del sys.modules["own_components"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command import TINY, overrides, succeed
-from market_folder import write_market_folder
+from raw_folders import write_market_folder
 
 # A package called tensorflow that writes down who imports it.
 _SENTINEL = """

@@ -1,7 +1,7 @@
 """`--mode doctor` as a user calls it."""
 
 from command import error_line, run
-from market_folder import write_market_folder
+from raw_folders import write_market_folder
 
 
 def test_close_miss(tmp_path):

@@ -6,12 +6,12 @@ from pathlib import Path
 import jax
 import pytest
 from command import TINY
-from market_folder import write_market_folder
 from ml_collections import ConfigDict
 from raw_folders import (
     write_caviar,
     write_cuhk03_extracted,
     write_cuhk03_mat,
+    write_market_folder,
     write_msmt17,
     write_viper,
 )

@@ -8,8 +8,8 @@ import shutil
 import jax
 import pytest
 from command import TINY, contents, error_line, only_line, overrides, run
-from market_folder import write_market_folder
 from ml_collections import ConfigDict
+from raw_folders import write_market_folder
 
 from rireid_jax.config import base_config
 from rireid_jax.errors import UserError

@@ -5,13 +5,12 @@ from collections import Counter
 import pytest
 from PIL import Image
 from raw_folders import write_caviar
+from small_recipes import build_preset, records
 
-from rireid_jax.config import recipe_of
-from rireid_jax.data.build import build
 from rireid_jax.data.records import encoded_size
 from rireid_jax.errors import UserError
 
-CAVIAR = recipe_of("caviar") | {"train_identities": 5}
+FIVE = {"train_identities": 5}
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +19,8 @@ def raw(tmp_path_factory):
     return write_caviar(tmp_path_factory.mktemp("raw") / "CAVIAR4REID", shots=3)
 
 
-def build_from(raw, tmp_path, **change):
-    return build("caviar", CAVIAR | change, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
-
-
-def records(built):
-    return {split: list(source) for split, source in built.splits.items()}
-
-
 def test_records(raw, tmp_path):
-    built = build_from(raw, tmp_path)
+    built = build_preset("caviar", raw, tmp_path, **FIVE)
     found = records(built)
     assert {s: len(rows) for s, rows in found.items()} == dict(train=30, query=9, gallery=9)
     assert {r.camid for r in found["query"]} == {1}
@@ -47,19 +38,21 @@ def test_records(raw, tmp_path):
 
 
 def test_which_camera_is_low(raw, tmp_path):
-    assert {r.camid for r in records(build_from(raw, tmp_path, low_camera="0"))["query"]} == {0}
+    assert {
+        r.camid
+        for r in records(build_preset("caviar", raw, tmp_path, low_camera="0", **FIVE))["query"]
+    } == {0}
     with pytest.raises(UserError, match=r"low_camera: found '2', expected 0 or 1"):
-        build_from(raw, tmp_path, low_camera="2")
+        build_preset("caviar", raw, tmp_path, low_camera="2", **FIVE)
 
 
 def test_the_other_way_round_with_one_query_each(raw, tmp_path):
     """VPFA's: a drawn image of the high camera is the query, everything else the gallery."""
-    change = recipe_of("caviar/vpfa") | {"train_identities": 5}
-    found = records(build_from(raw, tmp_path, **change))
+    found = records(build_preset("caviar/vpfa", raw, tmp_path, **FIVE))
     assert {r.camid for r in found["query"]} == {0}
     assert set(Counter(r.pid for r in found["query"]).values()) == {1}
     assert len(found["gallery"]) == 3 * 5
-    other = records(build_from(raw, tmp_path, **change | {"seed": 1, "trial": 1}))
+    other = records(build_preset("caviar/vpfa", raw, tmp_path, **FIVE, seed=1, trial=1))
     assert {r.name for r in other["query"]} != {r.name for r in found["query"]}
 
 
@@ -70,9 +63,9 @@ def test_vpfa_queries_are_of_the_first_ten(tmp_path):
         with Image.open(path) as image:
             other = image.resize((80 - image.width, 2 * (80 - image.width)))
         other.save(path)  # now the first camera's are the narrow ones
-    found = records(build_from(raw, tmp_path, **recipe_of("caviar/vpfa") | {"train_identities": 4}))
+    found = records(build_preset("caviar/vpfa", raw, tmp_path, train_identities=4))
     assert {int(r.name[4:7]) for r in found["query"]} <= set(range(1, 11))
-    found = records(build_from(raw, tmp_path))
+    found = records(build_preset("caviar", raw, tmp_path, **FIVE))
     assert {r.camid for r in found["query"]} == {0}
 
 
@@ -80,4 +73,4 @@ def test_only_the_benchmark_counts_for_the_greatest_width(tmp_path):
     raw = write_caviar(tmp_path / "CAVIARa")
     wide = raw / "0009001.jpg"  # before one camera only
     Image.new("RGB", (200, 400)).save(wide)
-    assert build_from(raw, tmp_path).width_max <= 72
+    assert build_preset("caviar", raw, tmp_path, **FIVE).width_max <= 72

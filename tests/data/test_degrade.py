@@ -7,20 +7,19 @@ from PIL import Image
 from rireid_jax.data.degradation import KERNELS, downsample, downsample_by, draw_width
 
 
+def widths(count, seed=0, suffix="jpg"):
+    return [draw_width(seed, f"{n}.{suffix}", 8, 32) for n in range(count)]
+
+
 def test_widths_are_uniform_in_the_half_open_range():
-    widths = [draw_width(0, f"{n}.jpg", 8, 32) for n in range(4800)]
-    counts = np.bincount(widths, minlength=33)
+    counts = np.bincount(widths(4800), minlength=33)
     assert counts[:8].sum() == 0
     assert counts[32] == 0
     assert counts[8:32].min() > 140  # 200 expected of each, standard deviation 14
     assert counts[8:32].max() < 260
-
-
-def test_widths_depend_on_seed_and_name():
-    first = [draw_width(0, f"{n}.jpg", 8, 32) for n in range(20)]
-    assert first == [draw_width(0, f"{n}.jpg", 8, 32) for n in range(20)]
-    assert first != [draw_width(1, f"{n}.jpg", 8, 32) for n in range(20)]
-    assert first != [draw_width(0, f"{n}.png", 8, 32) for n in range(20)]
+    assert widths(20) == widths(20)
+    assert widths(20) != widths(20, seed=1)
+    assert widths(20) != widths(20, suffix="png")
 
 
 def test_bilinear_by_hand():

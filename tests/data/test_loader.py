@@ -5,51 +5,17 @@ import itertools
 import multiprocessing
 import os
 import signal
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 import pytest
 from absl import flags
 from PIL import Image
+from small_batches import BALANCED, RECORDS, SIZE, STILL, batches, pixels, record, stream
 
-from rireid_jax.data.augmentation import Augmentation, enlarged_size
-from rireid_jax.data.loader import evaluation_batches, load_image, train_batches
-from rireid_jax.data.records import Record, encode_png
+from rireid_jax.data.loader import evaluation_batches, load_image
+from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
-
-SIZE = (16, 8)
-NONE = Augmentation(flip=0.0, crop=0.0)
-
-
-def pixels(n, size=SIZE):
-    return np.random.default_rng(n).integers(0, 256, (*size, 3), np.uint8)
-
-
-def record(n, *, size=SIZE, stored=True):
-    """Record number n: image and target are the same random pixels, the mask their red channel."""
-    image = pixels(n, size)
-    return Record(
-        image=encode_png(image),
-        target=encode_png(image) if stored else b"",
-        mask=encode_png(image[..., 0]) if stored else b"",
-        pid=100 + n,
-        camid=n % 3,
-        resolution=(n + 1) / 16,
-        name=f"{n}.png",
-    )
-
-
-RECORDS = [record(n) for n in range(10)]
-LABELS = {100 + n: 9 - n for n in range(10)}
-
-
-def batches(count, source=RECORDS, **options):
-    options = (
-        dict(image_size=SIZE, batch_size=4, seed=0, augmentation=Augmentation(), labels=LABELS)
-        | options
-    )
-    with contextlib.closing(train_batches(source, **options)) as iterator:
-        return list(itertools.islice(iterator, count))
 
 
 def assert_equal(first, second):
@@ -62,7 +28,7 @@ def assert_equal(first, second):
 
 
 def test_examples_without_augmentation():
-    for batch in batches(3, augmentation=NONE):
+    for batch in batches(3, augmentation=STILL):
         assert {name: (array.shape, array.dtype.name) for name, array in batch.items()} == {
             "image": ((4, 16, 8, 3), "uint8"),
             "native_width": ((4,), "int32"),
@@ -99,35 +65,53 @@ def test_targets_need_not_be_decoded():
 
 
 def test_order_is_a_function_of_seed_and_step():
-    whole = batches(10, augmentation=NONE)
+    whole = batches(10, augmentation=STILL)
     epochs = np.concatenate([batch["label"] for batch in whole]).reshape(4, 10)
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
-    assert_equal(batches(7)[4:], batches(3, start_step=4))
     other = batches(3, seed=1)
     assert any((a["label"] != b["label"]).any() for a, b in zip(batches(3), other, strict=True))
 
 
+def test_balanced_batches():
+    for batch in batches(12, **BALANCED):
+        assert sorted(Counter(batch["label"].tolist()).values()) == [2, 2]
+
+
+OPTIONS = pytest.mark.parametrize("options", [{}, BALANCED], ids=["plain", "balanced"])
+
+
+@OPTIONS
+def test_batches_resume_exactly(options):
+    assert_equal(batches(9, **options)[4:], batches(5, start_step=4, **options))
+
+
+@OPTIONS
 @pytest.mark.parametrize("process_count", [2, 4])
-def test_processes_share_a_global_batch(process_count):
-    whole = batches(5)
-    parts = [batches(5, process_index=p, process_count=process_count) for p in range(process_count)]
+def test_processes_share_a_global_batch(options, process_count):
+    whole = batches(5, **options)
+    parts = [
+        batches(5, process_index=p, process_count=process_count, **options)
+        for p in range(process_count)
+    ]
     for t, batch in enumerate(whole):
         for name, array in batch.items():
             interleaved = np.stack([part[t][name] for part in parts], axis=1)
             np.testing.assert_array_equal(interleaved.reshape(array.shape), array)
 
 
+@OPTIONS
 @pytest.mark.multiprocess
-def test_worker_processes_change_nothing():
-    assert_equal(batches(6, start_step=1), batches(6, start_step=1, workers=2))
+def test_worker_processes_change_nothing(options):
+    assert_equal(
+        batches(6, start_step=1, **options), batches(6, start_step=1, workers=2, **options)
+    )
 
 
 @pytest.mark.multiprocess
 @pytest.mark.parametrize("killed", [False, True])
 def test_workers_end_with_the_generator_and_a_dead_one_is_an_error(killed):
-    options = dict(image_size=SIZE, batch_size=4, seed=0, augmentation=NONE, workers=1)
-    with contextlib.closing(train_batches(RECORDS, **options)) as iterator:
+    with contextlib.closing(stream(augmentation=STILL, workers=1)) as iterator:
         next(iterator)
         (worker,) = multiprocessing.active_children()
         if killed:
@@ -141,9 +125,7 @@ def test_workers_need_no_parsed_flags():
     """Notebooks parse no absl flags, which Grain would read."""
     flags.FLAGS.unparse_flags()
     try:
-        train_batches(
-            RECORDS, image_size=SIZE, batch_size=4, seed=0, augmentation=NONE, workers=1
-        ).close()
+        stream(workers=1).close()
         assert flags.FLAGS.is_parsed()
     finally:
         flags.FLAGS.mark_as_parsed()
@@ -157,125 +139,6 @@ def test_errors():
     bad = [Record(b"x", b"", b"", 1, 0, 1.0, "some/name.png")] * 4
     with pytest.raises(UserError, match=r"some/name\.png: found"):
         batches(1, bad)
-
-
-@pytest.mark.parametrize("chance", [dict(flip=0.5, crop=0.0), dict(flip=0.0, crop=0.5)])
-def test_flipped_or_cropped_by_chance(chance):
-    changed = 0
-    for batch in batches(50, augmentation=Augmentation(**chance)):
-        np.testing.assert_array_equal(batch["image"], batch["target"])
-        np.testing.assert_array_equal(batch["mask"], batch["image"][..., 0])
-        for image, label in zip(batch["image"], batch["label"], strict=True):
-            original = pixels(9 - label)
-            different = (image != original).any()
-            changed += different
-            if chance["flip"] and different:
-                np.testing.assert_array_equal(image, original[:, ::-1])
-    assert 70 < changed < 130  # of 200
-
-
-def test_crop():
-    tall, wide = enlarged_size(SIZE)
-    assert (tall, wide) == (18, 9)
-    corners = []
-    for batch in batches(20, augmentation=Augmentation(flip=0.0, crop=1.0)):
-        np.testing.assert_array_equal(batch["image"], batch["target"])
-        np.testing.assert_array_equal(batch["mask"], batch["image"][..., 0])
-        for image, label in zip(batch["image"], batch["label"], strict=True):
-            original = Image.fromarray(pixels(9 - label))
-            large = np.asarray(original.resize((wide, tall), Image.Resampling.BILINEAR))
-            fits = [
-                (top, left)
-                for top in range(3)
-                for left in range(2)
-                if np.abs(large[top : top + 16, left : left + 8].astype(int) - image).max() <= 1
-            ]
-            assert len(fits) == 1
-            corners.append(fits[0])
-    assert set(corners) == set(itertools.product(range(3), range(2)))
-
-
-def test_augmentation_is_the_same_at_every_native_size():
-    """Image at a quarter, target and mask at four times the network's size."""
-    place = np.linspace(0, 255, 32).round().astype(np.uint8)
-    ramp = np.tile(place, (64, 1))  # from left to right
-    large = Image.fromarray(np.stack([ramp] * 3, axis=-1))
-    source = [
-        Record(
-            image=encode_png(large.resize((4, 8), Image.Resampling.BILINEAR)),
-            target=encode_png(large),
-            mask=encode_png(ramp),
-            pid=100,
-            camid=0,
-            resolution=0.5,
-            name="ramp",
-        )
-    ]
-    directions = set()
-    for batch in batches(8, source):
-        np.testing.assert_array_equal(batch["mask"], batch["target"][..., 0])
-        difference = batch["image"].astype(int) - batch["target"]
-        assert np.abs(difference[:, :, 1:-1]).max() <= 16  # a small image is coarse at its border
-        directions |= set(np.sign(batch["target"][:, 0, -1, 0].astype(int) - 128))
-    assert directions == {-1, 1}
-
-
-def originals(count):
-    """Records that are their own high-resolution originals, of r = 1/2, 1, 1/2 ..."""
-    return [
-        replace(record(n, size=(64, 32)), mask=b"", resolution=0.5 if n % 2 else 1.0)
-        for n in range(count)
-    ]
-
-
-def test_degradation_on_the_fly():
-    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0, min_ratio=0.25, kernel="lanczos")
-    ratios = []
-    for batch in batches(30, originals(10), augmentation=augmentation):
-        assert (batch["has_target"] == 1).all()
-        for i, label in enumerate(batch["label"]):
-            number = 9 - label
-            original = Image.fromarray(pixels(number, (64, 32)))
-            target = original.resize((8, 16), Image.Resampling.BILINEAR)
-            np.testing.assert_array_equal(batch["target"][i], target)
-            ratio = float(batch["resolution"][i]) * (2 if number % 2 else 1)
-            ratios.append(ratio)
-            width = round(32 * ratio)
-            small = original.resize((width, 2 * width), Image.Resampling.LANCZOS)
-            image = small.resize((8, 16), Image.Resampling.BILINEAR)
-            np.testing.assert_array_equal(batch["image"][i], image)
-    assert 0.25 <= min(ratios) < 0.35
-    assert 0.9 < max(ratios) <= 1.0
-    assert len(set(ratios)) == len(ratios)  # another one every time
-
-
-def test_degradation_does_not_need_targets():
-    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0)
-    (batch,) = batches(1, originals(10), augmentation=augmentation, targets=False)
-    assert not batch["has_target"].any()
-    assert (batch["resolution"] < 1).all()
-
-
-def test_degradation_by_chance():
-    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=0.25)
-    found = np.concatenate(
-        [b["resolution"] for b in batches(100, originals(8)[::2], augmentation=augmentation)]
-    )
-    assert 0.18 < np.mean(found < 1) < 0.32  # 400 draws: standard deviation 0.022
-    assert (found > 0.2).all()
-
-
-@pytest.mark.parametrize("target", [b"", encode_png(pixels(99))])
-def test_only_originals_are_degraded(target):
-    """Images that are low by nature, and those whose original is stored beside them, stay as they are."""
-    source = [replace(r, target=target) for r in RECORDS]
-    augmentation = Augmentation(flip=0.0, crop=0.0, degrade=1.0)
-    (batch,) = batches(1, source, augmentation=augmentation)
-    for i, label in enumerate(batch["label"]):
-        np.testing.assert_array_equal(batch["image"][i], pixels(9 - label))
-        assert batch["resolution"][i] == (10 - label) / 16
-    np.testing.assert_array_equal(batch["has_target"], float(bool(target)))
-    assert (batch["target"] == (pixels(99) if target else 0)).all()
 
 
 def evaluation(source=RECORDS, **options):

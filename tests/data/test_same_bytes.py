@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from market_folder import write_market_folder
 from raw_folders import (
     write_caviar,
     write_cuhk03_extracted,
     write_cuhk03_mat,
+    write_market_folder,
     write_msmt17,
     write_viper,
 )

@@ -131,18 +131,8 @@ def test_builds_the_trial_of_a_file(tmp_path):
         build("mlr_viper", recipe | {"trial": 2}, data_dir=str(tmp_path), raw_dir=str(raw))
 
 
-def test_who_is_in_neither_part_is_left_out(tmp_path):
-    raw = write_viper(tmp_path / "VIPeR", range(1, 9))
-    file = tmp_path / "trials.json"
-    file.write_text(json.dumps({"trainval": [0, 1], "query": [2, 3]}))
-    recipe = recipe_of("mlr_viper") | {"trial_source": str(file)}
-    built = build("mlr_viper", recipe, data_dir=str(tmp_path), raw_dir=str(raw))
-    assert built.train_pids == (1, 2)
-    assert {record.pid for record in built.splits["query"]} == {3, 4}
-
-
 def test_caviar_counts_those_before_both_cameras(tmp_path):
-    """Numbers are positions among the identities of the benchmark, here 3 to 6."""
+    """Numbers are positions among the identities of the benchmark, here 3 to 6. Who is in neither part is left out."""
     raw = write_caviar(tmp_path / "CAVIARa", ids=(3, 4, 5, 6), single_ids=(1, 2))
     file = tmp_path / "trials.json"
     recipe = recipe_of("caviar") | {"trial_source": str(file)}

@@ -5,17 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from market_folder import write_market_folder
-from raw_folders import (
-    write_caviar,
-    write_cuhk03_extracted,
-    write_cuhk03_mat,
-    write_msmt17,
-    write_viper,
-)
+import raw_folders
 
 from rireid_jax.config import base_config, stages_to, validate
-from rireid_jax.data.datasets.vr_msmt17 import FOLDERS
 from rireid_jax.doctor import doctor
 from rireid_jax.errors import UserError
 
@@ -25,24 +17,20 @@ def downloads(tmp_path_factory) -> SimpleNamespace:
     """Small downloads, which tests only read and link to."""
     root = tmp_path_factory.mktemp("downloads")
     crops = root / "crops"
-    caviar = write_caviar(root / "1" / "CAVIARa", range(1, 7), (9,), shots=2)
+    caviar = raw_folders.write_caviar(root / "1" / "CAVIARa", range(1, 7), (9,), shots=2)
     for path in sorted(caviar.iterdir()):
         (crops / path.name[:4]).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, crops / path.name[:4])
-    v1 = write_msmt17(root / "6" / "MSMT17_V1", train_ids=(0, 1))
-    v2 = shutil.copytree(v1, root / "7" / "MSMT17_V2")
-    for old, new in zip(*FOLDERS.values(), strict=True):
-        (v2 / old).rename(v2 / new)
     return SimpleNamespace(
         caviar=caviar,
-        viper=write_viper(root / "2" / "VIPeR", range(6)),
-        mat=write_cuhk03_mat(root / "3" / "cuhk03_release", shots=1),
-        extracted=write_cuhk03_extracted(root / "4" / "cuhk03", shots=1),
-        market=write_market_folder(
+        viper=raw_folders.write_viper(root / "2" / "VIPeR", range(6)),
+        mat=raw_folders.write_cuhk03_mat(root / "3" / "cuhk03_release", shots=1),
+        extracted=raw_folders.write_cuhk03_extracted(root / "4" / "cuhk03", shots=1),
+        market=raw_folders.write_market_folder(
             root / "5" / "Market-1501-v15.09.15", range(1, 5), range(5, 9), shots=2, cameras=3
         ),
-        v1=v1,
-        v2=v2,
+        v1=raw_folders.write_msmt17(root / "6" / "MSMT17_V1", train_ids=(0, 1)),
+        v2=raw_folders.write_msmt17(root / "7" / "MSMT17_V2", train_ids=(0, 1), version="V2"),
         crops=crops,
     )
 
@@ -75,3 +63,15 @@ def examine(capsys, tmp_path):
         return report, problem
 
     return examine
+
+
+@pytest.fixture
+def healthy(examine):
+    """Runs the doctor on a folder in which nothing is wrong; returns what it prints."""
+
+    def healthy(*arguments, **recipe: object) -> str:
+        report, problem = examine(*arguments, **recipe)
+        assert not problem
+        return report
+
+    return healthy

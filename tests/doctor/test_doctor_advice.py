@@ -14,6 +14,7 @@ def link(path: Path, target: Path) -> Path:
     return path
 
 
+LABELED = ("images_labeled", "splits_classic_labeled.json")
 # Close misses: the data set, what is given (made from links), and a part of the advice.
 MISSES = {
     "inside": ("vr_market1501", "{market}/query", {}, "lies one level higher"),
@@ -35,10 +36,7 @@ MISSES = {
     "other boxes": (
         "mlr_cuhk03",
         "",
-        {
-            name: f"{{extracted}}/{name}"
-            for name in ("images_labeled", "splits_classic_labeled.json")
-        },
+        {name: f"{{extracted}}/{name}" for name in LABELED},
         "only the labeled images are there",
     ),
     "without trials": (

@@ -42,14 +42,9 @@ def test_histogram_counts_all_in_80_columns(first, second):
 
 
 def test_command_keeps_other_flags():
-    given_flags = [
-        "--config",
-        "a b.py",
-        "--mode",
-        "doctor",
-        "-config.data.raw_dir=/x",
-        "--config.seed=1",
-    ]
+    given_flags = shlex.split(
+        "--config 'a b.py' --mode doctor -config.data.raw_dir=/x --config.seed=1"
+    )
     lines = command(given_flags, {"mode": "build", "config.data.raw_dir": "/new dir"})
     assert shlex.split("\n".join(lines).replace("\\\n", "")) == [
         *("python", "-m", "rireid_jax.main", "--config", "a b.py", "--config.seed=1"),

@@ -4,26 +4,26 @@ import json
 import re
 from pathlib import Path
 
-from damages.changes import (
-    Damage,
-    changed,
-    copied,
-    edited,
-    emptied,
-    folder_instead,
-    link_instead,
-    renamed,
-    without,
-    written,
-)
+from damages import changes as do
+from damages.changes import Damage
 
 
 def wrong_names(name: str, names: str, problem: str) -> list[Damage]:
     """A file under other names, which are parts of a text."""
     folder = Path(name).parent
     return [
-        (renamed(name, f"{folder}/{new}"), f"{re.escape(new)}: {problem}")
+        (do.renamed(name, f"{folder}/{new}"), f"{re.escape(new)}: {problem}")
         for new in names.split("|")
+    ]
+
+
+def wrong_folder(root: str, name: str, file: str) -> list[Damage]:
+    """A folder of a download has another name, is empty, or is a file, which is called `file`."""
+    folder = f"{root}/{name}"
+    return [
+        (do.renamed(folder, folder.upper()), f"has no {name}, expected the folder {root}"),
+        (do.emptied(folder), f"found no images in .*{name}, expected"),
+        (do.written(folder, b"x"), f"{name}: {file}, expected a folder"),
     ]
 
 
@@ -38,6 +38,7 @@ def market() -> list[Damage]:
         "20260101123456_c1s1_000001_00.jpg|0001_c20260101123456s1_1.jpg|٠٠٠١_c1s1_000001_00.jpg"
     )
     both = "found the identity of .*bounding_box_train/.* too, expected every identity"
+    twice = "found the same .*, expected each image once"
     gone = "has no bounding_box_train and no query and no"
 
     def one_camera(folder: Path) -> None:
@@ -46,24 +47,19 @@ def market() -> list[Damage]:
 
     damages = [
         *wrong_names(query, names, "found a name of another form"),
-        (folder_instead(train), rf"{train}\b.*, expected a readable image"),
-        (link_instead(train, Path(train).name), rf"{train}\b.*, expected a"),
-        (copied(query, query.replace("jpg", "JPG")), "found the same .*, expected each image once"),
-        (copied(train, f"{root}/bounding_box_test/0007_c2s1_000009_00.jpg"), both),
-        (copied(query, f"{root}/bounding_box_train/0009_c1s1_000009_00.jpg"), both),
-        (copied(gallery, f"{root}/query/0000_c2s1.jpg"), "found a distractor .*, expected"),
+        (do.folder_instead(train), rf"{train}\b.*, expected a readable image"),
+        (do.link_instead(train, Path(train).name), rf"{train}\b.*, expected a"),
+        (do.copied(query, query.replace("jpg", "JPG")), twice),
+        (do.copied(train, f"{root}/bounding_box_test/0007_c2s1_000009_00.jpg"), both),
+        (do.copied(query, f"{root}/bounding_box_train/0009_c1s1_000009_00.jpg"), both),
+        (do.copied(gallery, f"{root}/query/0000_c2s1.jpg"), "found a distractor .*, expected"),
         (one_camera, "query: 1 of 1 identities .*0009_c1"),
-        (emptied(root), gone),
-        (without(root), f"{root} is not there, expected the folder"),
-        (written(root, b"PK\3\4"), gone),
+        (do.emptied(root), gone),
+        (do.without(root), f"{root} is not there, expected the folder"),
+        (do.written(root, b"PK\3\4"), gone),
     ]
     for name in ("bounding_box_train", "query", "bounding_box_test"):
-        folder = f"{root}/{name}"
-        damages += [
-            (renamed(folder, folder.upper()), f"has no {name}, expected the folder"),
-            (emptied(folder), f"found no images in .*{name}, expected"),
-            (written(folder, b"x"), f"{name}: Not a directory, expected a folder of images"),
-        ]
+        damages += wrong_folder(root, name, "Not a directory")
     return damages
 
 
@@ -94,16 +90,16 @@ def msmt17() -> list[Damage]:
     for problem, wrong in lines.items():
         for number, line in enumerate(wrong):
             name = turns[number % 4]
-            do = edited(name, lambda text, line=line: f"{line}\n{text}")
-            damages.append((do, f"{name}, line 1: .*{problem}"))
+            added = do.edited(name, lambda text, line=line: f"{line}\n{text}")
+            damages.append((added, f"{name}, line 1: .*{problem}"))
     for part, name in lists.items():
         other = lists[{"train": "val", "val": "train"}.get(part, "query")]
         in_utf8 = f"{name}: .*, expected a list of images in UTF-8"
         damages += [
-            (without(name), f"has no list_{part}.txt, expected"),
-            (written(name, b" \n\f\n"), f"{name}: found no images, expected"),
+            (do.without(name), f"has no list_{part}.txt, expected"),
+            (do.written(name, b" \n\f\n"), f"{name}: found no images, expected"),
             (
-                edited(name, lambda text: text + text.splitlines()[0]),
+                do.edited(name, lambda text: text + text.splitlines()[0]),
                 f"{name}, line .* again after .*, line 1, expected each image once",
             ),
             (
@@ -112,29 +108,29 @@ def msmt17() -> list[Damage]:
                 ),
                 r"found .* again after .*, line \d, expected each image once",
             ),
-            (changed(name, lambda data: data.decode().encode("utf-16")), in_utf8),
-            (folder_instead(name), in_utf8),
-            (changed(name, lambda data: data[:-20]), f"{name}, line 2: found .*, expected"),
-            (changed(name, lambda data: data[:20] + bytes(9) + data[20:]), f"{name}, line 1: "),
+            (do.changed(name, lambda data: data.decode().encode("utf-16")), in_utf8),
+            (do.folder_instead(name), in_utf8),
+            (do.changed(name, lambda data: data[:-20]), f"{name}, line 2: found .*, expected"),
+            (do.changed(name, lambda data: data[:20] + bytes(9) + data[20:]), f"{name}, line 1: "),
         ]
     for folder in ("train", "test"):
         damages += [
-            (without(f"{root}/{folder}"), f"has no {folder}, expected the folder MSMT17_V1"),
-            (written(f"{root}/{folder}", b"x"), f"line 1: .*{folder}/0000/.* is not there"),
-            (without(f"{root}/{folder}/0000"), f"line 1: .*{folder}/0000/.* is not there"),
+            (do.without(f"{root}/{folder}"), f"has no {folder}, expected the folder MSMT17_V1"),
+            (do.written(f"{root}/{folder}", b"x"), f"line 1: .*{folder}/0000/.* is not there"),
+            (do.without(f"{root}/{folder}/0000"), f"line 1: .*{folder}/0000/.* is not there"),
             (
-                renamed(f"{root}/{folder}", f"{root}/mask_{folder}_v2"),
+                do.renamed(f"{root}/{folder}", f"{root}/mask_{folder}_v2"),
                 "expected the folder of one version of MSMT17",
             ),
         ]
     return [
         *damages,
         (
-            edited(lists["gallery"], lambda text: text.splitlines()[0]),
+            do.edited(lists["gallery"], lambda text: text.splitlines()[0]),
             "query: 1 of 1 identities .*never be matched",
         ),
-        (without(root), f"{root} is not there, expected the folder"),
-        (emptied(root), f"{root} has no train and no test and no list_train"),
+        (do.without(root), f"{root} is not there, expected the folder"),
+        (do.emptied(root), f"{root} has no train and no test and no list_train"),
     ]
 
 
@@ -154,12 +150,12 @@ def caviar() -> list[Damage]:
     return [
         *wrong_names(first, names.replace("|", ".jpg|") + ".jpg", form),
         *wrong_names(first, "0001000.jpg|0001021.jpg|0001999.jpg", number),
-        (copied(query, f"{root}/0003011.png"), "0003011.* found the same .*, expected each"),
-        (without(query), "train_identities: found 3, expected less than the 3 identities"),
+        (do.copied(query, f"{root}/0003011.png"), "0003011.* found the same .*, expected each"),
+        (do.without(query), "train_identities: found 3, expected less than the 3 identities"),
         (one_camera, "found 0 identities before both cameras in .*at least 2"),
-        (emptied(root), nothing),
-        (written(root, b"x"), nothing),
-        (renamed(root, "caviar4reid"), gone),
+        (do.emptied(root), nothing),
+        (do.written(root, b"x"), nothing),
+        (do.renamed(root, "caviar4reid"), gone),
     ]
 
 
@@ -170,22 +166,17 @@ def viper() -> list[Damage]:
     form = "found a name of another form, expected <identity>_<angle>.*such as 000_45"
     damages = [
         *wrong_names(other, names.replace("|", ".bmp|") + ".bmp", form),
-        (without(other), "cam_a/003_0.bmp: " + alone.format("003", "b")),
-        (without(first), "cam_b/000_90.bmp: " + alone.format("000", "a")),
-        (renamed(first, first[:-4]), alone.format("000", "a")),
-        (renamed(first, "VIPeR/cam_b/001_0.bmp"), alone.format("00[01]", "[ab]")),
-        (emptied("VIPeR"), "has no cam_a and no cam_b, expected"),
-        (without("VIPeR"), "VIPeR is not there, expected"),
+        (do.without(other), "cam_a/003_0.bmp: " + alone.format("003", "b")),
+        (do.without(first), "cam_b/000_90.bmp: " + alone.format("000", "a")),
+        (do.renamed(first, first[:-4]), alone.format("000", "a")),
+        (do.renamed(first, "VIPeR/cam_b/001_0.bmp"), alone.format("00[01]", "[ab]")),
+        (do.emptied("VIPeR"), "has no cam_a and no cam_b, expected"),
+        (do.without("VIPeR"), "VIPeR is not there, expected"),
     ]
     for new in ("003_91.bmp", "003_90.BMP", "003_90.png"):
-        damages.append((copied(other, f"VIPeR/cam_b/{new}"), "a second image of identity 003"))
+        damages.append((do.copied(other, f"VIPeR/cam_b/{new}"), "a second image of identity 003"))
     for camera in ("cam_a", "cam_b"):
-        folder = f"VIPeR/{camera}"
-        damages += [
-            (renamed(folder, folder.upper()), f"has no {camera}, expected the folder VIPeR"),
-            (emptied(folder), f"found no images in .*{camera}, expected"),
-            (written(folder, b"x"), f"{camera}: found a file, expected a folder"),
-        ]
+        damages += wrong_folder("VIPeR", camera, "found a file")
     return damages
 
 
@@ -203,16 +194,16 @@ def extracted() -> list[Damage]:
     trials = "cuhk03/splits_classic_detected.json"
     damages = [
         *wrong_names(files[0], names, form),
-        (emptied(folder), "found no detected images in .*images_detected, expected"),
-        (written(folder, b"x"), no_folder),
-        (renamed(folder, "cuhk03/detected"), no_folder),
-        (without("cuhk03"), "cuhk03 is not there, expected"),
-        (without(files[2]), r"query: 1 of 3 identities .*2_001_1_01\.png"),
-        (without(trials), "trial_source: .*splits_classic_detected.json .*'random'"),
-        (folder_instead(trials), "splits_classic_detected.*, expected"),
-        (written(trials, b"\xff\xfe["), "detected.json: found .*, expected the 20 trials"),
-        (written(trials, b"[" * 100_000), "detected.json: found .*, expected the 20 trials"),
-        (written(trials, b""), "detected.json: found .*, expected the 20 trials"),
+        (do.emptied(folder), "found no detected images in .*images_detected, expected"),
+        (do.written(folder, b"x"), no_folder),
+        (do.renamed(folder, "cuhk03/detected"), no_folder),
+        (do.without("cuhk03"), "cuhk03 is not there, expected"),
+        (do.without(files[2]), r"query: 1 of 3 identities .*2_001_1_01\.png"),
+        (do.without(trials), "trial_source: .*splits_classic_detected.json .*'random'"),
+        (do.folder_instead(trials), "splits_classic_detected.*, expected"),
+        (do.written(trials, b"\xff\xfe["), "detected.json: found .*, expected the 20 trials"),
+        (do.written(trials, b"[" * 100_000), "detected.json: found .*, expected the 20 trials"),
+        (do.written(trials, b""), "detected.json: found .*, expected the 20 trials"),
     ]
     one = [["/x/images_detected/1_001_1_01.png", 0, 0]]
     trial = {"train": one, "query": one, "gallery": one}
@@ -234,5 +225,5 @@ def extracted() -> list[Damage]:
         "tests on 0 and trains on 6 identities": [{"query": [], "gallery": []}] * 20,
     }.items():
         place = "(splits_classic_detected.json|trial_source).*"
-        damages.append((written(trials, json.dumps(content)), place + problem))
+        damages.append((do.written(trials, json.dumps(content)), place + problem))
     return damages

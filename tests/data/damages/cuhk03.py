@@ -6,16 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from damages.changes import (
-    Change,
-    Damage,
-    changed,
-    folder_instead,
-    link_instead,
-    renamed,
-    without,
-    written,
-)
+from damages import changes as do
+from damages.changes import Change, Damage
 
 Mat = Callable[[h5py.File], None]
 
@@ -30,21 +22,14 @@ def in_mat(name: str, change: Mat) -> Change:
     return do
 
 
-def no_field(field: str) -> Mat:
-    def change(file: h5py.File) -> None:
-        del file[field]
-
-    return change
-
-
 def field(name: str, value: object) -> Mat:
-    """Anything in the place of a field; None is a group."""
+    """Anything in the place of a field. None is a group, () nothing at all."""
 
     def change(file: h5py.File) -> None:
         del file[name]
         if value is None:
             file.create_group(name)
-        else:
+        elif not isinstance(value, tuple):
             file[name] = value
 
     return change
@@ -130,28 +115,28 @@ def _whole_mat(name: str) -> list[Damage]:
     no_hdf5 = r"cuhk-03\.mat: found .*, expected cuhk-03\.mat as it is distributed, a MATLAB 7\.3"
     no_file = "cuhk03_release has no cuhk-03.mat and no images_detected, expected the folder"
     damages = [
-        (without(name), no_file),
-        (renamed(name, "cuhk03_release/cuhk03.mat"), no_file),
-        (folder_instead(name), no_file),
-        (link_instead(name, "nowhere"), no_file),
-        (without("cuhk03_release"), "cuhk03_release is not there, expected"),
-        (changed(name, lambda data: b"\n" + data), no_hdf5),
-        (changed(name, lambda data: bytes(len(data))), no_hdf5),
-        (changed(name, lambda data: data[:-1]), no_hdf5),
+        (do.without(name), no_file),
+        (do.renamed(name, "cuhk03_release/cuhk03.mat"), no_file),
+        (do.folder_instead(name), no_file),
+        (do.link_instead(name, "nowhere"), no_file),
+        (do.without("cuhk03_release"), "cuhk03_release is not there, expected"),
+        (do.changed(name, lambda data: b"\n" + data), no_hdf5),
+        (do.changed(name, lambda data: bytes(len(data))), no_hdf5),
+        (do.changed(name, lambda data: data[:-1]), no_hdf5),
     ]
     for part in (0, 1 / 8, 1 / 2, 7 / 8):
-        damages.append((changed(name, lambda data, p=part: data[: int(p * len(data))]), no_hdf5))
+        damages.append((do.changed(name, lambda data, p=part: data[: int(p * len(data))]), no_hdf5))
     for count in (1, 512, 600, 1024):
-        damages.append((changed(name, lambda data, n=count: data[:n]), no_hdf5))
+        damages.append((do.changed(name, lambda data, n=count: data[:n]), no_hdf5))
     for place in (512, 520, 521, 525):
         flip = lambda d, n=place: d[:n] + bytes([d[n] ^ 0xFF]) + d[n + 1 :]  # noqa: E731
-        damages.append((changed(name, flip), no_hdf5))
+        damages.append((do.changed(name, flip), no_hdf5))
     for content in (
         b"<!DOCTYPE html>\n<html>\n</html>",
         b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\1IM" + bytes(400),
         b"PK\3\4" + bytes(4096),
     ):
-        damages.append((written(name, content), no_hdf5))
+        damages.append((do.written(name, content), no_hdf5))
     return damages
 
 
@@ -169,7 +154,7 @@ def _inside_mat(name: str) -> list[Damage]:
             damages.append((in_mat(name, cells(of, order)), as_cells))
         for reference in NOWHERE:
             damages.append(inside(cell(of, 2, reference), ""))
-        damages.append(inside(no_field(of), f"no field {of}"))
+        damages.append(inside(field(of, ()), f"no field {of}"))
     for rows, shape in (
         (lambda found: found[:9], r".*\(9, 1\)"),
         (lambda found: np.concatenate([found, found[:1]]), r".*\(11, 1\)"),

@@ -33,22 +33,14 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 def tiff(depth: int, channels: int, sample_format: int = 1) -> bytes:
     """A black TIFF without compression; sample_format 1 is unsigned, 2 signed, 3 floating point."""
     pixels = bytes(_SIZE[0] * _SIZE[1] * channels * depth // 8)
-    entries = [
-        (256, _SIZE[0]),
-        (257, _SIZE[1]),
-        (258, depth),
-        (259, 1),
-        (262, 2 if channels > 1 else 1),
-        (273, 8),
-        (277, channels),
-        (278, _SIZE[1]),
-        (279, len(pixels)),
-        (339, sample_format),
-    ]
+    width, height = _SIZE
+    colours = 2 if channels > 1 else 1
+    entries = {256: width, 257: height, 258: depth, 259: 1, 262: colours, 273: 8}
+    entries |= {277: channels, 278: height, 279: len(pixels), 339: sample_format}
     directory = 8 + len(pixels)
     values = directory + 2 + 12 * len(entries) + 4  # where bits per sample and formats lie
     fields = b""
-    for tag, value in entries:
+    for tag, value in entries.items():
         if tag in (258, 339) and channels > 2:
             fields += struct.pack("<HHII", tag, 3, channels, values)
             values += 2 * channels

@@ -7,17 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from damages.changes import (
-    Change,
-    Damage,
-    copied,
-    edited,
-    emptied,
-    folder_instead,
-    link_instead,
-    without,
-    written,
-)
+from damages import changes as do
+from damages.changes import Change, Damage
 from rireid_jax.data.pedestrians import render
 
 CSV = """\
@@ -69,20 +60,22 @@ def folder() -> list[Damage]:
     missing = f"{root} has no .*, expected all of train, query, gallery"
     twice = "found the identity of .* in query too, expected every identity"
     form = "found a name of another form, expected <identity>_c<camera>"
+    deep = "found a folder below <identity>/<camera>"
+    lone = "found no camera, expected one as 6 other"
     return [
-        (folder_instead(file), f"{file}: .*, expected a folder per identity"),
-        (emptied(root), f"found no images in .*{root}, {hint}"),
-        (without(root), f"{root} is not there, {hint}"),
+        (do.folder_instead(file), f"{file}: .*, expected a folder per identity"),
+        (do.emptied(root), f"found no images in .*{root}, {hint}"),
+        (do.without(root), f"{root} is not there, {hint}"),
         (files("a/1.txt"), "found no images in"),
-        (copied(file, f"{root}/0.jpg"), f"{root}: found both images and folders, {hint}"),
+        (do.copied(file, f"{root}/0.jpg"), f"{root}: found both images and folders, {hint}"),
         (files("b.jpg"), form),
-        (copied(file, f"{root}/a/b/tief/0.jpg"), "tief: found a folder below <identity>/<camera>"),
-        (copied(file, f"{root}/李 雷/0.jpg"), "雷/0.jpg: found no camera, expected one as 6 other"),
-        (copied(file, f"{root}/train/a/Tür 1/0.jpg"), missing),
-        (copied(file, f"{root}/query/a/Tür 1/0.jpg"), missing),
+        (do.copied(file, f"{root}/a/b/tief/0.jpg"), f"tief: {deep}"),
+        (do.copied(file, f"{root}/李 雷/0.jpg"), f"雷/0.jpg: {lone}"),
+        (do.copied(file, f"{root}/train/a/Tür 1/0.jpg"), missing),
+        (do.copied(file, f"{root}/query/a/Tür 1/0.jpg"), missing),
         (files("train/a/1.jpg;query/b/1.jpg"), missing),
         (
-            copied(file, f"{root}/bounding_box_train/0001_c1.jpg"),
+            do.copied(file, f"{root}/bounding_box_train/0001_c1.jpg"),
             "has no query and no bounding_box",
         ),
         (files("train/;query/b/0.jpg;gallery/b/1.jpg"), "no images in .*train, exp"),
@@ -145,20 +138,19 @@ def csv() -> list[Damage]:
         CSV.replace("o'Brien", '"o').encode() + b"x" * 200_000,  # a field without an end
     )
     without_split = f"{name}: found splits .*, expected all of train, query"
-    same_camera = edited(name, lambda text: text.replace("3.JPG,李 雷,Tür 2", "3.JPG,李 雷,Tür 1"))
+    same_camera = do.edited(
+        name, lambda text: text.replace("3.JPG,李 雷,Tür 2", "3.JPG,李 雷,Tür 1")
+    )
     return [
-        (without(name), f"{name} is not there, expected"),
-        (without("Bilder ß"), f"{name}, line 2: .*0 a.jpg is not there, expected"),
-        (without("Bilder ß/4.png"), f"{name}, line 6: .*4.png is not there, expected"),
-        (
-            link_instead("Bilder ß/1.jpg", "1.jpg"),
-            f"{name}, line 3: .*1.jpg is not there, expected",
-        ),
-        (edited(name, lambda text: re.sub(r".*,query\n", "", text)), without_split),
-        (edited(name, lambda text: re.sub(r".*,gallery\n", "", text)), without_split),
+        (do.without(name), f"{name} is not there, expected"),
+        (do.without("Bilder ß"), f"{name}, line 2: .*0 a.jpg is not there, expected"),
+        (do.without("Bilder ß/4.png"), f"{name}, line 6: .*4.png is not there, expected"),
+        (do.link_instead("Bilder ß/1.jpg", "1.jpg"), f"{name}, line 3: .*1.jpg is not there"),
+        (do.edited(name, lambda text: re.sub(r".*,query\n", "", text)), without_split),
+        (do.edited(name, lambda text: re.sub(r".*,gallery\n", "", text)), without_split),
         (same_camera, "query: 1 of 1 identities .*雷.jpg"),
-        *((written(name, c), rf"{name}(:|, line \d:) .*, expected") for c in contents),
-        *((edited(name, lambda t, n=new: t.replace(row, n)), message) for new, message in rows),
+        *((do.written(name, c), rf"{name}(:|, line \d:) .*, expected") for c in contents),
+        *((do.edited(name, lambda t, n=new: t.replace(row, n)), message) for new, message in rows),
     ]
 
 
@@ -175,12 +167,12 @@ def natural_images() -> list[Damage]:
             (folder / photo).rename((folder / photo).with_name("." + Path(photo).name))
 
     return [
-        (link_instead(photo, Path(photo).name), f"{photo}: .*, expected a readable image"),
-        (emptied(root), nothing),
+        (do.link_instead(photo, Path(photo).name), f"{photo}: .*, expected a readable image"),
+        (do.emptied(root), nothing),
         (hide, nothing),
-        (without(root), f"{root} is not there, expected a folder of images"),
-        (written(root, b"x"), f"{root} is no.*, expected a folder of images"),
-        (link_instead(f"{root}/b c/hinauf", ".."), "b c/hinauf: found a link .*, expected"),
-        (link_instead(f"{root}/hier", "."), "hier: found a link .*, expected"),
+        (do.without(root), f"{root} is not there, expected a folder of images"),
+        (do.written(root, b"x"), f"{root} is no.*, expected a folder of images"),
+        (do.link_instead(f"{root}/b c/hinauf", ".."), "b c/hinauf: found a link .*, expected"),
+        (do.link_instead(f"{root}/hier", "."), "hier: found a link .*, expected"),
         (shrink, f"found no image of use for train in .*{root}, expected .* large enough"),
     ]
