@@ -39,8 +39,10 @@ def main() -> None:
 
 def _main(argv: list[str]) -> None:
     config = command_line.CONFIG.value
-    import_modules(config.get("imports", ()))
-    config = with_defaults(config)
+    imported = config.get("imports", ())
+    if imported:
+        import_modules(imported)
+        config = with_defaults(config)  # with the fields that these modules bring
     validate(config)
     command_line.check_flags()
     if command_line.MODE.value == "doctor":

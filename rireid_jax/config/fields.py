@@ -25,15 +25,14 @@ def _default(field: Any, small: bool) -> Any:
     return defaults(field.fields() if isinstance(field, Slot) else field, small)
 
 
-def completed(values: ConfigDict, fields: Fields, small: bool) -> ConfigDict:
-    """Returns a copy of a section, with defaults at the given size for the fields that it lacks."""
+def completed(values: ConfigDict, template: ConfigDict) -> ConfigDict:
+    """Returns a copy of a section, with the template's values for the fields that it lacks."""
     whole = ConfigDict(dict(values.items()))
-    for name, field in fields.items():
+    for name, value in template.items():
         if name not in values:
-            whole[name] = _default(field, small)
-        elif not isinstance(field, Field) and isinstance(values[name], ConfigDict):
-            inner = field.fields() if isinstance(field, Slot) else field
-            whole[name] = completed(values[name], inner, small)
+            whole[name] = value
+        elif isinstance(value, ConfigDict) and isinstance(values[name], ConfigDict):
+            whole[name] = completed(values[name], value)
     return whole
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from ml_collections import ConfigDict
 
 from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION, Fields
-from rireid_jax.config.base import base_fields
+from rireid_jax.config.base import base_config, base_fields
 from rireid_jax.config.datasets import dataset_names
 from rireid_jax.config.fields import completed, structure_problems, value_problems
-from rireid_jax.config.stages import MODULES, stage_fields
+from rireid_jax.config.stages import MODULES, stage_config, stage_fields
 from rireid_jax.errors import UserError
 
 _FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # what loss terms may need of it
@@ -43,7 +43,9 @@ def with_defaults(config: ConfigDict) -> ConfigDict:
     """
     if config.get("dataset") not in dataset_names() or "stages" not in config:
         return config
-    whole = completed(config, _fields(config), DATASETS[config.dataset].small)
+    template = base_config(config.dataset)
+    template.stages = ConfigDict({name: stage_config() for name in config.stages})
+    whole = completed(config, template)
     if config.is_locked:
         whole.lock()
     return whole
