@@ -1,54 +1,18 @@
 """Damaged checkpoints: whichever file is torn, what is read is what was saved, or the checkpoint before."""
 
-import gc
 import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
 import pytest
+from checkpoint_states import abstract_state, assert_same, assert_same_variables, state_at, torn
 
 from rireid_jax.errors import UserError
-from rireid_jax.parallel import Parallel
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
-from rireid_jax.training.state import TrainState, create_state
 
-PARALLEL = Parallel("shard_map")
-# Orbax leaves the tasks behind that were to read the rest of a torn checkpoint.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited"
-)
-
-
-@pytest.fixture(autouse=True)
-def no_tasks_are_left_to_the_next_test():
-    yield
-    gc.collect()
-
-
-def state_at(step: int) -> TrainState:
-    # Large enough to lie in files of values, which Orbax has no checksum of.
-    values = np.random.default_rng(step).standard_normal((2, 100, 100)).astype(np.float32)
-    variables = {
-        "params": {"extractor": {"kernel": jnp.asarray(values[0])}},
-        "batch_stats": {"extractor": {"mean": jnp.asarray([step], jnp.float32)}},
-    }
-    optimizer = optax.sgd(0.1, momentum=0.9)
-    state = create_state(variables, optimizer, ("extractor",))
-    _, opt_state = optimizer.update(
-        {"extractor": {"kernel": jnp.asarray(values[1])}}, state.opt_state
-    )
-    return PARALLEL.replicate(state.replace(step=jnp.int32(step), opt_state=opt_state))
-
-
-def same(found: object, expected: object) -> bool:
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
-    return all(np.array_equal(a, b) for a, b in pairs)
+pytestmark = torn
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +41,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_file(saved, tmp_path, caplog, damage):
-    abstract = PARALLEL.abstract(state_at(0))
+    abstract = abstract_state()
     last = Path("checkpoints", "rife", "2")
     files = [path.relative_to(saved) for path in (saved / last).rglob("*") if path.is_file()]
     # Files, by item, without which the last cannot be read.
@@ -95,9 +59,8 @@ def test_every_file(saved, tmp_path, caplog, damage):
             state = checkpoints.restore(abstract)
             step, variables = checkpoints.load_latest()
             assert state is not None
-            assert same(state, state_at(int(state.step))), place
-            expected = state_at(step)
-            assert same(variables, {"params": expected.params, "batch_stats": expected.batch_stats})
+            assert_same(state, state_at(int(state.step)))
+            assert_same_variables(variables, step)
             assert (checkpoints.find_variables(2) is not None) == (step == 2), place
             assert checkpoints.find_variables(1)
         # A stage whose variables are whole can be read, and one that can be resumed is whole.

@@ -1,6 +1,5 @@
 """Optimizers and schedules against updates worked by hand."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -10,11 +9,7 @@ from ml_collections import ConfigDict
 from rireid_jax.config import stage_config
 from rireid_jax.training.optimizer import create_optimizer
 
-
-@pytest.fixture(autouse=True)
-def float64():
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def created(steps_per_epoch, schedule=(), sgd=(), **modules):
@@ -110,18 +105,19 @@ def test_warm_up_reaches_the_optimizer():
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("module", "other"),
     [
-        {"rate": 0.025, "weight_decay": 0.0, "momentum": 0.0},  # differs in the rate alone
-        {"rate": 0.025, "weight_decay": 0.0, "momentum": 0.9},
-        {"rate": 0.4, "weight_decay": 0.0, "momentum": 0.0},
-        {"name": "adam", "rate": 0.025, "weight_decay": 0.0},
+        # Differs in the rate alone.
+        ("super_resolution", {"rate": 0.025, "weight_decay": 0.0, "momentum": 0.0}),
+        ("super_resolution", {"rate": 0.025, "weight_decay": 0.0, "momentum": 0.9}),
+        ("super_resolution", {"rate": 0.4, "weight_decay": 0.0, "momentum": 0.0}),
+        ("discriminator", {"name": "adam", "rate": 0.025, "weight_decay": 0.0}),
     ],
 )
-def test_modules_have_rates_of_their_own(other):
-    optimizer, schedules = created(1, super_resolution=other)
-    parameters = {name: {"w": jnp.ones(2)} for name in ("super_resolution", "extractor")}
+def test_modules_have_rates_of_their_own(module, other):
+    optimizer, schedules = created(1, **{module: other})
+    parameters = {name: {"w": jnp.ones(2)} for name in (module, "extractor")}
     updates, _ = optimizer.update(parameters, optimizer.init(parameters), parameters)
-    for name, rate in (("super_resolution", other["rate"]), ("extractor", 0.1)):
+    for name, rate in ((module, other["rate"]), ("extractor", 0.1)):
         np.testing.assert_allclose(updates[name]["w"], -rate, rtol=1e-7)
         np.testing.assert_allclose(schedules[name](0), rate, rtol=1e-12)
