@@ -34,15 +34,10 @@ def save(workdir, *steps, keep=2, metrics=None):
 
 def truncate(workdir, step):
     """Cuts every file of a checkpoint's parameters in half, as a power failure might."""
-    files = [
-        path
-        for path in Path(workdir, "checkpoints", "rife", str(step)).rglob("*")
-        if path.is_file() and "/d/" in str(path)
-    ]
+    files = list(Path(workdir, "checkpoints", "rife", str(step)).rglob("d/*"))
     assert files
     for path in files:
-        with path.open("rb+") as file:
-            file.truncate(path.stat().st_size // 2)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 def test_restores_every_bit(tmp_path, monkeypatch):

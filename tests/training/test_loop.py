@@ -102,15 +102,15 @@ def train(workdir, parallel, *, config=None, stage=STAGE, log=MetricsWriter, **o
         )
 
 
-def saved(workdir, stage=STAGE):
+def saved(workdir, stage=STAGE, dtype="float32"):
     """Steps of the checkpoints, and everything that the last of them holds."""
     with Checkpoints(str(workdir), stage) as checkpoints:
-        return checkpoints.steps, leaves(checkpoints.restore(abstract_state(stage)))
+        return checkpoints.steps, leaves(checkpoints.restore(abstract_state(stage, dtype)))
 
 
 @cache
-def abstract_state(stage):
-    return Parallel("pmap").abstract(initial_state(stage_config(), stage))
+def abstract_state(stage, dtype):
+    return Parallel("pmap").abstract(initial_state(stage_config(dtype), stage))
 
 
 def logged(workdir):
