@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_loop import (
@@ -15,14 +16,13 @@ from test_loop import (
     ask_to_stop,
     interrupting,
     logged,
+    saved,
     stage_config,
     train,
 )
-from tiny_training import assert_near, initial_state, leaves
+from tiny_training import assert_near
 from training_process import STAGE
 
-from rireid_jax.parallel import Parallel
-from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.loop import Stopped
 
 pytestmark = pytest.mark.multiprocess
@@ -74,37 +74,37 @@ def two(config, devices, tmp_path_factory):
         train(begun, devices, config=config, stage=STAGE, log=interrupting(2, ask_to_stop))
     shutil.copytree(begun, other)
     common = {"out": str(folder), "count": 2, "port": free_port(), "kinds": KINDS}
-    for process in [start(index=index, **common) for index in range(2)]:
-        stdout, stderr = process.communicate(timeout=300)
+    processes = [start(index=index, **common) for index in range(2)]
+    for process, (stdout, stderr) in [(p, p.communicate(timeout=300)) for p in processes]:
         assert process.returncode == 0, stderr
         assert stdout.splitlines()[-1] == "4"  # devices
     return folder
 
 
-def assert_same_run(workdir: Path, expected: Path, config) -> None:
-    """The last states and all metrics of two runs."""
-    abstract = Parallel("pmap").abstract(initial_state(config, STAGE))
-    states = []
-    for folder in (workdir, expected):
-        with Checkpoints(str(folder), STAGE) as checkpoints:
-            assert checkpoints.steps[-1] == STEPS
-            states.append(leaves(checkpoints.restore(abstract)))
-        for record in logged(folder):
-            numbers = {k: v for k, v in record.items() if k not in ("stage", "images_per_second")}
-            states[-1] |= {f"{record['step']}/{name}": value for name, value in numbers.items()}
-    found, wanted = states
+def results(workdir: Path) -> dict[str, Any]:
+    """The last state of a run, and all its metrics."""
+    steps, found = saved(workdir, STAGE, "float64")
+    assert steps[-1] == STEPS
+    for record in logged(workdir):
+        numbers = {k: v for k, v in record.items() if k not in ("stage", "images_per_second")}
+        found |= {f"{record['step']}/{name}": value for name, value in numbers.items()}
+    return found
+
+
+def assert_same_run(workdir: Path, expected: Path) -> None:
+    wanted = results(expected)
     assert any("batch_stats" in name for name in wanted)
     assert abs(wanted[f"{STEPS}/loss"] - wanted["2/loss"]) > 1e-3  # else it would say little
-    assert_near([found], [wanted], rtol=1e-10, atol=1e-10)
+    assert_near([results(workdir)], [wanted], rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_with_synchronised_batch_norm(one, two, config, kind):
-    assert_same_run(two / kind, one, config)
+def test_two_processes_with_synchronised_batch_norm(one, two, kind):
+    assert_same_run(two / kind, one)
 
 
 def test_one_process_ends_what_two_have_trained(one, two, config, devices):
     workdir = two / "pmap"
     shutil.rmtree(workdir / "checkpoints" / STAGE / str(STEPS))
     train(workdir, devices, config=config, stage=STAGE)
-    assert_same_run(workdir, one, config)
+    assert_same_run(workdir, one)
