@@ -87,7 +87,7 @@ class SmallExtractor(Extractor):
 
     @nn.compact
     def __call__(self, image, train):
-        x = nn.Conv(6, (8, 8), (8, 8), param_dtype=jnp.float64, name="conv")(image)
+        x = nn.Conv(6, (8, 8), (8, 8), use_bias=False, param_dtype=jnp.float64, name="conv")(image)
         x = BatchNorm(self.axis_name, dtype=jnp.float64, name="stage3")(x, train)
         head = Head(IDENTITIES, self.neck, 3, jnp.float64, self.axis_name, name="head")
         feature, logits = head(nn.relu(x), train)
