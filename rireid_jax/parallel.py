@@ -130,10 +130,11 @@ class Parallel:
 
     def split(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
         """Turns this process's part of a global batch into arrays split over all devices."""
-        return {
-            name: jax.make_array_from_process_local_data(self._split, value)
-            for name, value in batch.items()
-        }
+        with jax.transfer_guard("allow"):  # over several processes JAX takes it for implicit
+            return {
+                name: jax.make_array_from_process_local_data(self._split, value)
+                for name, value in batch.items()
+            }
 
     def split_for_training(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """Does what `split` does, in the form that `train_step` expects."""

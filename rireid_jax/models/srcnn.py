@@ -5,6 +5,8 @@ publication restores luminance in [0, 1]; this network has FFSR's interface (thr
 pads every convolution with zeros. It is trained in FFSR's stages and not by the schedule of the publication.
 """
 
+from typing import ClassVar
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -24,7 +26,12 @@ class SRCNN(Restorer):
     at 384x128; Table 1 prints 2.53, which the kernels 9-3-5 and 9-5-5 do not give either.
 
     Attributes: those of `Restorer`.
+
+    Class attributes:
+      kernels: sides of the three convolutions, in pixels.
     """
+
+    kernels: ClassVar[tuple[int, int, int]] = (9, 1, 5)
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
@@ -32,12 +39,18 @@ class SRCNN(Restorer):
         return plain_layers("srcnn", ("extract", "map", "reconstruct"))
 
     @nn.compact
-    def __call__(self, image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
-        """Restores normalised images of any size."""
+    def convolve(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """Applies the three convolutions to images of any number of channels, and returns as many."""
 
         def conv(name: str, features: int, kernel: int) -> Conv:
             return Conv(features, kernel, 1, kernel // 2, dtype=self.dtype, name=name)
 
-        x = nn.relu(conv("extract", scaled(self.width, 64), 9)(image))
-        x = nn.relu(conv("map", scaled(self.width, 32), 1)(x))
-        return conv("reconstruct", 3, 5)(x).astype(accurate(self.dtype))
+        extract, mapping, reconstruct = self.kernels
+        channels = x.shape[-1]
+        x = nn.relu(conv("extract", scaled(self.width, 64), extract)(x))
+        x = nn.relu(conv("map", scaled(self.width, 32), mapping)(x))
+        return conv("reconstruct", channels, reconstruct)(x).astype(accurate(self.dtype))
+
+    def __call__(self, image: Float[Array, "B H W 3"]) -> Float[Array, "B H W 3"]:
+        """Restores normalised images of any size."""
+        return self.convolve(image)

@@ -1,4 +1,9 @@
-"""Results of some rows, as a report reads them."""
+"""Results of some rows, as a report reads them, and the config that they come from."""
+
+import runpy
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from rireid_jax.paper.complexity import Complexity
 from rireid_jax.paper.tables import Data, System
@@ -25,3 +30,17 @@ SYSTEMS = {
     "vdsr": System(complexity=VDSR),
     "ffsr_segmentation_joint": System(missing="the data set stores no masks"),
 }
+
+
+get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
+    "get_config"
+]
+
+
+def few_pedestrians(folder: Path) -> ConfigDict:
+    """`configs/ablation.py` on a data set that is built in a second, in a folder."""
+    config = get_config()
+    config.data.dir = str(folder / "data")
+    few = {"train_identities": 8, "test_identities": 8, "cameras": 2, "train_shots": 1}
+    config.data.recipe.update(few)
+    return config

@@ -1,4 +1,7 @@
-"""CSR-GAN's networks: their sizes, their levels, and what is left of them in inference."""
+"""CSR-GAN's networks: their sizes, their levels, and what is left of them in inference.
+
+Their values are compared with PyTorch's in tests/parity/test_csr_gan.py: units, shrinking and sub-pixels too.
+"""
 
 from functools import partial
 
@@ -9,15 +12,12 @@ import numpy as np
 from rireid_jax.config import base_config
 from rireid_jax.models.complexity import count_macs, count_parameters, image_like
 from rireid_jax.models.network import create_network, infer, variable_shapes
-from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.paper.systems.csr_gan_networks import (
     CSRGAN,
     Discriminator,
     Discriminators,
     Generator,
-    pixel_shuffle,
     shrink,
-    to_normalised,
     to_signed,
 )
 
@@ -63,23 +63,6 @@ def test_discriminator_has_the_size_of_its_layers():
     assert count_parameters(found) == weights + cells + 1
 
 
-def test_pixel_shuffle_by_hand():
-    # Channels 0 to 3 of one pixel are a square, row by row; 4 to 7 that of the second output channel.
-    x = jnp.arange(8.0)[None, None, None]
-    expected = np.stack([np.arange(4).reshape(2, 2), np.arange(4, 8).reshape(2, 2)], -1)
-    np.testing.assert_array_equal(pixel_shuffle(x)[0], expected)
-
-
-def test_units_by_hand():
-    # Black, white and the mean: -1, 1, and 2 * mean - 1.
-    image = normalise(jnp.array([[[[0, 0, 0], [255, 255, 255]]]], jnp.uint8))
-    np.testing.assert_allclose(to_signed(image)[0, 0, :, 0], [-1, 1], atol=1e-6)
-    mean = to_signed(jnp.zeros((1, 1, 1, 3)))[0, 0, 0]
-    np.testing.assert_allclose(mean, 2 * np.array([0.485, 0.456, 0.406]) - 1, rtol=1e-6)
-    np.testing.assert_allclose(to_normalised(to_signed(image)), image, atol=1e-5)
-    np.testing.assert_allclose(denormalise(to_normalised(jnp.zeros((1, 1, 1, 3)))), 0.5, rtol=1e-6)
-
-
 def test_levels_are_the_original_halved_again_and_again():
     module = CSRGAN(**NARROW)
     shapes = variable_shapes(module, (32, 16))
@@ -99,14 +82,6 @@ def test_levels_are_the_original_halved_again_and_again():
     ):
         np.testing.assert_allclose(real, expected, atol=1e-6)
         np.testing.assert_allclose(generated, jnp.full_like(real, value), atol=1e-5)
-
-
-def test_shrinking_keeps_the_mean_and_a_ramp():
-    flat = jnp.full((1, 16, 8, 3), 0.25)
-    np.testing.assert_allclose(shrink(flat, 8), jnp.full((1, 2, 1, 3), 0.25), rtol=1e-6)
-    ramp = jnp.broadcast_to(jnp.arange(32.0)[None, :, None, None], (1, 32, 8, 3))
-    inside = shrink(ramp, 2)[0, 4:-4, 0, 0]  # centres of pairs, far enough from the border
-    np.testing.assert_allclose(inside, np.arange(8, 24, 2) + 0.5, rtol=1e-5)
 
 
 def test_discriminators_are_parameters_without_a_part_in_inference():
@@ -133,30 +108,18 @@ def test_discriminators_are_parameters_without_a_part_in_inference():
     assert len(programs) == 1
 
 
-def test_outputs_are_never_less_than_float32():
-    generator = Generator(1, 0.125, jnp.bfloat16)
-    variables = variable_shapes(generator, (32, 16))
-    out = jax.eval_shape(generator.apply, variables, image_like(32, 16))
-    assert (out.shape, out.dtype) == ((1, 64, 32, 3), jnp.float32)
-    module = Discriminators(0.0625, jnp.bfloat16)
-    out, adversaries = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), LEVELS))
+def test_outputs_are_float32_and_discriminators_synchronised():
+    """Those of generators: tests/models/test_every_network.py and tests/training/test_csr_gan_losses.py."""
+    module = Discriminators(0.0625, jnp.bfloat16, "devices")
+    variables = jax.eval_shape(lambda: module.init(jax.random.key(0), LEVELS))
+
+    def train(variables):
+        return module.apply(variables, LEVELS, mutable=["batch_stats"])
+
+    jaxpr, (out, _) = jax.make_jaxpr(train, axis_env=[("devices", 8)], return_shape=True)(variables)
     assert (out.shape, out.dtype) == ((2, 3), jnp.float32)
-    assert {leaf.dtype for leaf in jax.tree.leaves((variables, adversaries))} == {
-        jnp.dtype("float32")
-    }
-
-
-def test_every_batch_norm_is_synchronised():
-    module = CSRGAN(**NARROW, axis_name="devices")
-    variables = variable_shapes(module, (32, 16))
-    adversaries = Discriminators(0.0625, axis_name="devices")
-    others = jax.eval_shape(lambda: adversaries.init(jax.random.key(0), LEVELS))
-
-    def train(variables, others):
-        image = jnp.zeros((1, 32, 16, 3))
-        levels = module.apply(variables, image, method=CSRGAN.levels, mutable=["batch_stats"])
-        return levels, adversaries.apply(others, LEVELS, mutable=["batch_stats"])
-
-    jaxpr = jax.make_jaxpr(train, axis_env=[("devices", 8)])(variables, others)
-    stats = [tree["batch_stats"] for tree in (variables, others)]
-    assert str(jaxpr).count("psum") == len(jax.tree.leaves(stats))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert str(jaxpr).count("psum") == len(jax.tree.leaves(variables["batch_stats"]))
+    generator = Generator(1, 0.125, jnp.bfloat16)
+    out = jax.eval_shape(generator.apply, variable_shapes(generator, (32, 16)), image_like(32, 16))
+    assert (out.shape, out.dtype) == ((1, 64, 32, 3), jnp.float32)

@@ -52,12 +52,6 @@ def test_elf_is_29_histograms_a_cell(size, grid):
         np.testing.assert_allclose(features[image], literal_elf(images[image], *grid), atol=1e-6)
 
 
-def test_people_are_cut_into_six_stripes():
-    features = elf(np.zeros((1, 12, 6, 3), np.uint8))
-    assert features.shape == (1, 6, 464)
-    assert features.size == 2784
-
-
 def test_filters():
     bank = filters()
     np.testing.assert_allclose(bank.sum((1, 2)), 0, atol=1e-12)
@@ -75,7 +69,8 @@ def test_filters():
     np.testing.assert_allclose(bank[15], bank[13].T, atol=1e-12)  # 90 degrees
 
 
-def test_more_cells_than_pixels_are_refused():
+def test_people_are_cut_into_six_stripes():
+    assert elf(np.zeros((1, 12, 6, 3), np.uint8)).shape == (1, 6, 464)
     with pytest.raises(
         UserError, match=r"^images: found 4 x 9 pixels, expected at least \(6, 1\)$"
     ):

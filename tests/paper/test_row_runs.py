@@ -1,10 +1,7 @@
 """The configs and folders of the rows' runs, and what can stand in their way."""
 
-import runpy
-from pathlib import Path
-
 import pytest
-from ml_collections import ConfigDict
+from measured import few_pedestrians, get_config
 
 from rireid_jax.config import base_config, validate
 from rireid_jax.errors import UserError
@@ -13,19 +10,6 @@ from rireid_jax.paper.row_runs import obstacle, refuse_different_protocols, row_
 from rireid_jax.paper.rows import CLASSICAL, ROWS
 from rireid_jax.paper.systems.scoring import PARTIAL, score
 from rireid_jax.runs.trial import build_dataset
-
-get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
-    "get_config"
-]
-
-
-def few_pedestrians(folder: Path) -> ConfigDict:
-    config = get_config()
-    config.data.dir = str(folder / "data")
-    config.data.recipe.update(
-        {"train_identities": 8, "test_identities": 8, "cameras": 2, "train_shots": 1}
-    )
-    return config
 
 
 def test_every_trial_is_a_part():

@@ -1,9 +1,7 @@
 """configs/ablation.py: the rows of Tables 1 to 3 as configs."""
 
-import runpy
-from pathlib import Path
-
 import pytest
+from measured import get_config
 from ml_collections import ConfigDict
 
 from rireid_jax.config import dataset_names, final_stage, validate
@@ -12,9 +10,6 @@ from rireid_jax.paper.published import RESULTS
 from rireid_jax.paper.rows import CLASSICAL, ROWS, seeds_of
 from rireid_jax.paper.tables import TABLES
 
-get_config = runpy.run_path(str(Path(__file__).parents[2] / "configs" / "ablation.py"))[
-    "get_config"
-]
 NETWORKS = [name for name in ROWS if name not in CLASSICAL]
 
 
@@ -43,10 +38,11 @@ def test_every_row_is_valid_on_every_data_set(dataset):
         assert final_stage(config) == ROWS[row].stage
 
 
-def test_presets():
+def test_presets_and_other_names():
     config = get_config("srcnn,mlr_viper/vpfa")
     assert config.data.recipe.jpeg_quality == 75
     assert get_config("mlr_viper/vpfa").data.recipe == config.data.recipe
+    assert get_config("bilinear").to_dict() == get_config("resnet50").to_dict()
 
 
 @pytest.mark.parametrize("dataset", ["pedestrians", "vr_msmt17"])
@@ -144,10 +140,6 @@ def test_rows_differ_and_all_are_the_whole():
     assert len(set(finals)) == len(finals)
     for row in NETWORKS:  # no row passes through another's last stage
         assert [stage for stage in get_config(row).run if stage in finals] == [ROWS[row].stage]
-
-
-def test_bilinear_is_resnet50():
-    assert get_config("bilinear").to_dict() == get_config("resnet50").to_dict()
 
 
 def test_seeds():

@@ -36,10 +36,6 @@ def pixels_at(found, resolution):
     return [np.asarray(image) for images in found.at(resolution) for image in images]
 
 
-def test_resolutions_of_the_figures():
-    assert RESOLUTIONS == (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
-
-
 def test_originals_of_people_with_a_query(monkeypatch):
     monkeypatch.setattr(sweep, "_AT_ONCE", 2)
     found = originals()
@@ -49,18 +45,16 @@ def test_originals_of_people_with_a_query(monkeypatch):
         np.testing.assert_array_equal(image, np.asarray(picture(seed)))
 
 
-@pytest.mark.parametrize(("resolution", "width"), [(0.125, 2), (0.5, 8), (0.01, 1)])
-def test_images_are_degraded(resolution, width):
-    for image, seed in zip(pixels_at(originals(), resolution), range(5), strict=True):
+@pytest.mark.parametrize(
+    ("resolution", "width_max", "width"),
+    # Narrow images are not enlarged.
+    [(0.125, 16, 2), (0.5, 16, 8), (0.01, 16, 1), (0.5, 64, 16), (0.125, 64, 8)],
+)
+def test_images_are_degraded(resolution, width_max, width):
+    for image, seed in zip(pixels_at(originals(width_max), resolution), range(5), strict=True):
         assert image.shape == (2 * width, width, 3)
         expected = picture(seed).resize((width, 2 * width), Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(image, np.asarray(expected))
-
-
-def test_narrow_images_are_not_enlarged():
-    found = originals(width_max=4 * WIDTH_MAX)
-    assert {image.shape for image in pixels_at(found, 0.5)} == {(32, 16, 3)}
-    assert {image.shape for image in pixels_at(found, 0.125)} == {(16, 8, 3)}
 
 
 def extract(images):
@@ -72,6 +66,7 @@ def extract(images):
 def test_objective_curves():
     found = originals()
     curves = objective_curves(extract, found)
+    assert RESOLUTIONS == (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
     full = extract([picture(seed) for seed in range(5)])
     for i, resolution in enumerate(RESOLUTIONS):
         width = round(resolution * WIDTH_MAX)

@@ -1,5 +1,7 @@
 """What the tests of training share."""
 
+import gc
+
 import jax
 import pytest
 
@@ -18,3 +20,11 @@ def float64():
     jax.config.update("jax_enable_x64", True)
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(autouse=True)
+def no_tasks_are_left_to_the_next_test(request):
+    """Collects what `checkpoint_states.torn` warns of within the test that it marks."""
+    yield
+    if request.node.get_closest_marker("filterwarnings"):
+        gc.collect()

@@ -9,6 +9,10 @@ from tiny_training import (
     IDENTITIES,
     IMAGE_SIZE,
     STEPS_PER_EPOCH,
+    SmallExtractor,
+    assert_near,
+    history_of,
+    history_on_eight_devices,
     initial_state,
     leaves,
     random_batch,
@@ -18,14 +22,12 @@ from tiny_training import (
 
 from rireid_jax.config import validate
 from rireid_jax.errors import UserError
-from rireid_jax.models import interfaces
 from rireid_jax.models.interfaces import Context
 from rireid_jax.models.layers import BatchNorm, Dense
 from rireid_jax.models.network import Auxiliary, Network, Outputs, create_network
-from rireid_jax.models.resnet50 import Head
 from rireid_jax.paper.systems import csr_gan_losses as losses
 from rireid_jax.paper.systems.csr_gan_networks import CSRGAN, FACTORS, shrink
-from rireid_jax.parallel import AXIS, Parallel
+from rireid_jax.parallel import AXIS
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.step import make_train_step
 from rireid_jax.training.terms import Inputs
@@ -33,23 +35,7 @@ from rireid_jax.training.terms import Inputs
 MODULES = ("super_resolution", "discriminator", "extractor")
 TERMS = ("pixel_loss", "adversarial_loss", "content_loss", "unique_loss")
 WEIGHTS = (1, 1e-3, 0.01, 0.1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_float64(float64):
-    """The whole module."""
-
-
-class Extractor(interfaces.Extractor):
-    """The least that has maps, running statistics and all outputs."""
-
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, image, train):
-        x = BatchNorm(self.axis_name, dtype=jnp.float64, name="stage3")(image, train)
-        feature, logits = Head(IDENTITIES, feature_dim=3, dtype=jnp.float64, name="head")(x, train)
-        return feature, logits, jnp.zeros((len(image), 0, 2))
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 class Adversaries(nn.Module):
@@ -73,7 +59,8 @@ def small_network(axis_name=None):
         lambda image: [shrink(image, factor // 2) for factor in FACTORS],
     )
     generators = CSRGAN(1, 0.0625, jnp.float64, axis_name)
-    return Network(generators, Extractor(axis_name), {"discriminator": adversaries})
+    extractor = SmallExtractor(axis_name=axis_name)
+    return Network(generators, extractor, {"discriminator": adversaries})
 
 
 def csr_gan_config(dtype="float64"):
@@ -217,26 +204,21 @@ def test_examples_without_an_original_do_not_count():
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("field", "value", "expected"),
     [
-        ({"super_resolution": "ffsr"}, r"super_resolution: found 'ffsr', expected 'csr_gan'"),
-        ({"extractor": "rife"}, "extractor: found 'rife', expected resnet50 or se_resnet50"),
-        ({"train": ("discriminator", "extractor")}, "train: found .*expected super_resolution and"),
-        ({"train": ("super_resolution", "extractor")}, "train: found .*expected super_resolution"),
+        ("stages.joint.super_resolution", "ffsr", "found 'ffsr', expected 'csr_gan'"),
+        ("stages.joint.extractor", "rife", "found 'rife', expected resnet50 or se_resnet50"),
+        ("stages.joint.train", MODULES[1:], "found .*expected super_resolution and"),
+        ("stages.joint.train", MODULES[::2], "found .*expected super_resolution"),
+        # Images are halved three times.
+        ("data.image_size", (36, 16), r"found \(36, 16\), expected two multiples of"),
     ],
 )
-def test_what_the_adversaries_need(changes, expected):
+def test_what_the_adversaries_need(field, value, expected):
     config = csr_gan_config("float32")
     config.run = ("joint",)
-    config.stages.joint.update(changes)
-    with pytest.raises(UserError, match=rf"^config.stages.joint.{expected}"):
-        validate(config)
-
-
-def test_images_are_halved_three_times():
-    config = csr_gan_config("float32")
-    config.run, config.data.image_size = ("joint",), (36, 16)
-    with pytest.raises(UserError, match=r"image_size: found \(36, 16\), expected two multiples of"):
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=rf"^config\.{field}: {expected}"):
         validate(config)
 
 
@@ -251,51 +233,16 @@ def small_step(axis_name=None):
 
 @pytest.fixture(scope="module")
 def history():
-    """States and metrics of three steps on one device, and the state before them."""
-    step, state = jax.jit(small_step()), initial_state(csr_gan_config(), "joint", small_network())
-    history = [(leaves(state), {})]
-    for seed in range(3):
-        state, metrics = step(state, batch_of(seed))
-        history.append((leaves(state), leaves(metrics)))
-    return history
+    """Three steps on one device."""
+    state = initial_state(csr_gan_config(), "joint", small_network())
+    return history_of(jax.jit(small_step()), state, map(batch_of, range(3)))
 
 
 @pytest.mark.parametrize("kind", ["pmap", "shard_map"])
 def test_eight_devices_are_one(kind, history):
-    parallel = Parallel(kind)
-    assert parallel.num_devices == 8
-    step = parallel.train_step(small_step(AXIS))
-    state = parallel.replicate(initial_state(csr_gan_config(), "joint", small_network()))
-    for seed, (expected, metrics) in enumerate(history[1:]):
-        state, found = step(state, parallel.split_for_training(batch_of(seed)))
-        for wanted, got in ((expected, leaves(jax.tree.map(jnp.copy, state))), (metrics, found)):
-            assert wanted.keys() == got.keys()
-            for name in wanted:
-                np.testing.assert_allclose(
-                    got[name], wanted[name], rtol=1e-8, atol=1e-7, err_msg=f"{seed}: {name}"
-                )
-
-
-def test_adversaries_have_adam_and_the_extractor_its_own_optimizer(history):
-    """Adam's first step is the rate in the sign of the gradient, whatever its size."""
-    (before, _), (after, _), *_ = history
-    moves = {n: np.abs(after[n] - old) for n, old in before.items() if n.startswith("params")}
-    for module in ("super_resolution", "discriminator"):
-        own = [m for name, m in moves.items() if name.startswith(f"params/{module}")]
-        own = np.concatenate([m.ravel() for m in own])
-        np.testing.assert_allclose(np.median(own[own > 0]), 0.01, rtol=1e-3)
-        assert own.max() <= 0.01 * (1 + 1e-6)
-    moments = [set(name.split("/")) for name in before if name.startswith("opt_state")]
-    assert all("extractor" in path for path in moments if "trace" in path)
-    assert not any("extractor" in path for path in moments if path & {"mu", "nu"})
-    assert {"trace", "mu", "nu"} <= set().union(*moments)
-
-
-def test_the_step_is_the_sum_of_the_generators_loss_and_the_extractors(history):
-    for _, metrics in history[1:]:
-        generators = sum(w * metrics[term] for w, term in zip(WEIGHTS, TERMS, strict=True))
-        expected = generators + metrics["identity_loss"]
-        np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-9)
+    state = initial_state(csr_gan_config(), "joint", small_network())
+    found = history_on_eight_devices(kind, small_step(AXIS), state, map(batch_of, range(3)))
+    assert_near(found, history, rtol=1e-8, atol=1e-7)
 
 
 def test_a_stage_has_the_real_networks():

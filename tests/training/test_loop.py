@@ -36,8 +36,8 @@ SAVED_EVERY, LOGGED_EVERY = 5, 2
 KERNEL = "params/super_resolution/enc1/kernel"
 
 
-def stage_config():
-    config = small_config()
+def stage_config(dtype="float32"):
+    config = small_config(dtype)
     config.batch_size, config.log_every = 8, LOGGED_EVERY
     config.checkpoint.every_steps, config.checkpoint.keep = SAVED_EVERY, 2
     for stage in config.stages.values():
@@ -102,15 +102,15 @@ def train(workdir, parallel, *, config=None, stage=STAGE, log=MetricsWriter, **o
         )
 
 
-def saved(workdir, stage=STAGE):
+def saved(workdir, stage=STAGE, dtype="float32"):
     """Steps of the checkpoints, and everything that the last of them holds."""
     with Checkpoints(str(workdir), stage) as checkpoints:
-        return checkpoints.steps, leaves(checkpoints.restore(abstract_state(stage)))
+        return checkpoints.steps, leaves(checkpoints.restore(abstract_state(stage, dtype)))
 
 
 @cache
-def abstract_state(stage):
-    return Parallel("pmap").abstract(initial_state(stage_config(), stage))
+def abstract_state(stage, dtype):
+    return Parallel("pmap").abstract(initial_state(stage_config(dtype), stage))
 
 
 def logged(workdir):
@@ -137,20 +137,12 @@ def assert_same(workdir, other, stage=STAGE):
         np.testing.assert_array_equal(state[name], expected[name], err_msg=name)
 
 
-def test_runs_to_the_end(whole):
-    steps, state = saved(whole)
-    assert steps == [10, 12]
-    assert state["step"] == STEPS
-    assert finished_variables(stage_config(), str(whole), "rife", IMAGES) is None
-
-
 def test_earlier_stages_come_from_memory_and_stay_as_they_are(whole, tmp_path, devices):
     given = jax.device_get(finished_variables(stage_config(), str(whole), STAGE, IMAGES))
     before = jax.tree.map(np.copy, given)
     config = stage_config()
-    config.stages[
-        STAGE
-    ].init.super_resolution = "ffsr_pretrain"  # the folder has no such checkpoint
+    # The folder has no checkpoint of that stage.
+    config.stages[STAGE].init.super_resolution = "ffsr_pretrain"
     own = initial_variables(config, STAGE, str(tmp_path), len(PIDS), {"ffsr_pretrain": given})
     jax.tree.map(np.testing.assert_array_equal, own["params"], given["params"])
     config.stages[STAGE].epochs = 1
@@ -175,7 +167,9 @@ def test_trace_of_some_steps(whole, tmp_path, devices, steps):
     assert logged(tmp_path)[0]["loss"] != logged(whole)[0]["loss"]  # another seed
 
 
-def test_log(whole):
+def test_a_whole_stage(whole):
+    assert saved(whole)[0] == [10, STEPS]
+    assert finished_variables(stage_config(), str(whole), "rife", IMAGES) is None
     records = logged(whole)
     assert [record["step"] for record in records] == [2, 4, 6, 8, 10, 12]
     for record in records:
@@ -232,38 +226,41 @@ class Crash(Exception):
     """Of the machine, as it were."""
 
 
-class CrashingLog(MetricsWriter):
-    def write(self, record):
-        super().write(record)
-        if record["step"] == 6:  # known while step 8 runs
-            raise Crash
+def crash():
+    raise Crash
 
 
-class StoppingLog(MetricsWriter):
-    def write(self, record):
-        super().write(record)
-        if record["step"] == 4:  # while step 6 runs
-            os.kill(os.getpid(), signal.SIGTERM)
+def ask_to_stop():
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_crash_costs_nothing_but_time(whole, tmp_path, devices):
-    with pytest.raises(Crash):
-        train(tmp_path, devices, log=CrashingLog)
-    assert saved(tmp_path)[0] == [5]
+def interrupting(step, act):
+    """A log that acts when it gets the record of a step, while the next logged one runs."""
+
+    class Interrupting(MetricsWriter):
+        def write(self, record):
+            super().write(record)
+            if record["step"] == step:
+                act()
+
+    return Interrupting
+
+
+@pytest.mark.parametrize(
+    ("log", "ending", "message", "steps"),
+    [
+        (interrupting(6, crash), Crash, "^$", [5]),
+        (interrupting(4, ask_to_stop), Stopped, "ffsr: stopped at step 6 of 12, saved", [5, 6]),
+    ],
+)
+def test_going_on_is_the_same(whole, tmp_path, devices, log, ending, message, steps):
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ending, match=message):
+        train(tmp_path, devices, log=log)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert saved(tmp_path)[0] == steps
     assert logged_steps(tmp_path) == [2, 4, 6]
     assert finished_variables(stage_config(), str(tmp_path), STAGE, IMAGES) is None
-    train(tmp_path, devices)
-    assert_same(tmp_path, whole)
-    assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
-
-
-def test_stopping_saves_and_going_on_is_the_same(whole, tmp_path, devices):
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Stopped, match="ffsr: stopped at step 6 of 12, saved"):
-        train(tmp_path, devices, log=StoppingLog)
-    assert signal.getsignal(signal.SIGTERM) is before
-    assert saved(tmp_path)[0] == [5, 6]
-    assert logged_steps(tmp_path) == [2, 4, 6]
     train(tmp_path, devices)
     assert_same(tmp_path, whole)
     assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
@@ -294,21 +291,15 @@ def test_discriminators_go_on_too(tmp_path):
     config.stages.csr_gan.losses.csr_gan.update(weight=1.0, discriminator_width=0.0625)
     devices = CountingSteps("pmap")
     with pytest.raises(Stopped, match="csr_gan: stopped at step 6 of 12, saved"):
-        train(tmp_path, devices, config=config, stage="csr_gan", log=StoppingLog)
+        train(tmp_path, devices, config=config, stage="csr_gan", log=interrupting(4, ask_to_stop))
     train(tmp_path, devices, config=config, stage="csr_gan")
     assert logged_steps(tmp_path) == [2, 4, 6, 8, 10, 12]
 
 
 def test_stop_request_while_the_last_step_runs(whole, tmp_path, devices):
-    class LateLog(MetricsWriter):
-        def write(self, record):
-            super().write(record)
-            if record["step"] == 10:  # known while step 12 runs
-                os.kill(os.getpid(), signal.SIGTERM)
-
     config = stage_config()
     config.checkpoint.every_steps = STEPS
-    train(tmp_path, devices, config=config, log=LateLog)  # it is finished: nothing to stop
+    train(tmp_path, devices, config=config, log=interrupting(10, ask_to_stop))  # not Stopped
     assert_same(tmp_path, whole)
 
 
@@ -332,52 +323,36 @@ def test_best_checkpoint(tmp_path, devices):
             np.testing.assert_array_equal(leaves(variables)[KERNEL], scored)
 
 
+@pytest.fixture(scope="module")
+def shard_map():
+    return CompiledOnce("shard_map")
+
+
 @pytest.mark.parametrize("logged_every", [2, 100])
-def test_loss_that_is_not_finite_keeps_what_was_good(tmp_path, logged_every, natural):
-    config = natural[0]
+def test_loss_that_is_not_finite_keeps_what_was_good(tmp_path, logged_every, shard_map):
+    config = stage_config()
+    config.stages.ffsr_pretrain.schedule.decay_factor = 1e38
     config.log_every = logged_every
     # The rate rises to infinity in step 7, of which the loss of step 8 knows, before step 10 is saved.
     with pytest.raises(UserError, match=r"config\.stages\.ffsr_pretrain: .* became (nan|inf)"):
-        train(tmp_path, natural[1], config=config, stage="ffsr_pretrain")
+        train(tmp_path, shard_map, config=config, stage="ffsr_pretrain")
     steps, state = saved(tmp_path, "ffsr_pretrain")
     assert steps == [5]
     assert all(np.isfinite(leaf).all() for leaf in state.values())
 
 
-@pytest.fixture(scope="module")
-def natural():
-    """A config whose rate becomes infinite, and devices: the stage on natural images, by shard_map."""
-    config = stage_config()
-    config.stages.ffsr_pretrain.schedule.decay_factor = 1e38
-    return config, CompiledOnce("shard_map")
-
-
-def test_identities_and_running_statistics_go_on_too(tmp_path):
-    devices, stage = CompiledOnce("pmap"), "baseline"  # a stage with batch norm
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(whole, devices, stage=stage)
-    with pytest.raises(Stopped):
-        train(stopped, devices, stage=stage, log=StoppingLog)
-    train(stopped, devices, stage=stage)
-    assert_same(stopped, whole, stage)
-    records = logged(whole)
-    assert all({"identity_loss", "accuracy"} <= record.keys() for record in records)
-
+def test_a_stage_starts_from_the_last_checkpoint_of_another(tmp_path):
+    stage = "baseline"  # with batch norm
+    train(tmp_path, CompiledOnce("pmap"), stage=stage)
+    assert all({"identity_loss", "accuracy"} <= record.keys() for record in logged(tmp_path))
     config = stage_config()
     config.stages.rife = config.stages.baseline.copy_and_resolve_references()
     config.stages.rife.init.extractor = stage
-    loaded = leaves(initial_variables(config, "rife", str(whole), len(PIDS)))
+    loaded = leaves(initial_variables(config, "rife", str(tmp_path), len(PIDS)))
     assert any(name.startswith("batch_stats") for name in loaded)
-    _, state = saved(whole, stage)
+    _, state = saved(tmp_path, stage)
     for name, leaf in loaded.items():
         np.testing.assert_array_equal(leaf, state[name], err_msg=name)
-
-
-def test_stage_that_should_start_from_what_is_not_there(tmp_path):
-    config = stage_config()
-    config.stages[STAGE].init.super_resolution = "ffsr_pretrain"
-    with pytest.raises(UserError, match=r"checkpoints/ffsr_pretrain: .* train first"):
-        initial_variables(config, STAGE, str(tmp_path), len(PIDS))
 
 
 def test_number_of_steps():

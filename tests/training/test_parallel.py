@@ -4,20 +4,19 @@ import logging
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_training import (
     STEPS_PER_EPOCH,
+    assert_near,
+    history_of,
     initial_state,
-    leaves,
     one_device_step,
     random_batch,
     small_config,
     step_function,
 )
 
-from rireid_jax.errors import UserError
 from rireid_jax.parallel import AXIS, Parallel
 
 STEPS = 6  # of three epochs; the rate drops after the first
@@ -40,124 +39,77 @@ def batches():
 @pytest.fixture(scope="module")
 def one_device(config, batches):
     """The states and metrics of all steps."""
-    step = one_device_step(config, "joint")
-    state, history = initial_state(config, "joint"), []
-    for batch in batches:
-        state, metrics = step(state, batch)
-        history.append((leaves(state), leaves(metrics)))
-    return history
+    return history_of(one_device_step(config, "joint"), initial_state(config, "joint"), batches)
 
 
-class Compilations:
-    """How often XLA compiled while this was entered."""
+@pytest.fixture(scope="module")
+def compiled():
+    """A list that grows whenever XLA compiles."""
+    found = []
 
-    EVENT = "/jax/core/compile/backend_compile_duration"
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(duration)
 
-    def __enter__(self):
-        self.count = 0
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-        return self
-
-    def __exit__(self, *_):
-        jax.monitoring.unregister_event_duration_listener(self._listen)
-
-    def _listen(self, event, duration, **_):
-        self.count += event == self.EVENT
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield found
+    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def eight_devices(request, config, batches):
+def eight_devices(request, config, batches, compiled):
     """As `one_device`; and how often each step compiled, and which input buffers were given up."""
     parallel = Parallel(request.param)
     assert parallel.num_devices == 8
     step = parallel.train_step(step_function(config, "joint", AXIS))
     state = parallel.replicate(initial_state(config, "joint"))
-    history, compilations, donated = [], [], []
-    for batch in batches:
-        before = state
-        with Compilations() as compiled:
-            state, metrics = step(state, parallel.split_for_training(batch))
-            jax.block_until_ready(state)
-        compilations.append(compiled.count)
+    compilations, donated = [], []
+
+    def watched(before, batch):
+        compiled.clear()
+        after, metrics = step(before, parallel.split_for_training(batch))
+        jax.block_until_ready(after)
+        compilations.append(len(compiled))
         donated.append([leaf.is_deleted() for leaf in jax.tree.leaves(before)])
-        # Of a copy: an array that NumPy looks into cannot be donated.
-        history.append((leaves(jax.tree.map(jnp.copy, state)), leaves(metrics)))
-    return history, compilations, donated
+        return after, metrics
+
+    return history_of(watched, state, batches), compilations, donated
 
 
 def test_the_oracle_learns_and_its_rate_drops(config, one_device):
     # Else the comparison below would say little.
-    names = [name for name in one_device[0][0] if name.startswith("params")]
+    names = [name for name in one_device[0] if name.startswith("params")]
     moves = [
-        np.sqrt(sum(np.square(b[n] - a[n]).sum() for n in names))
-        for (a, _), (b, _) in pairwise(one_device)
+        np.sqrt(sum(np.square(b[n] - a[n]).sum() for n in names)) for a, b in pairwise(one_device)
     ]
     assert STEPS_PER_EPOCH == 2
     assert min(moves[:1]) > 2 * max(moves[1:])
-    assert int(one_device[-1][0]["step"]) == STEPS
+    assert int(one_device[-1]["step"]) == STEPS
 
 
 def test_state_and_metrics_are_those_of_one_device(one_device, eight_devices):
     history, _, _ = eight_devices
-    for step, (expected, found) in enumerate(zip(one_device, history, strict=True), start=1):
-        for wanted, got in zip(expected, found, strict=True):
-            assert wanted.keys() == got.keys()
-            for name in wanted:
-                np.testing.assert_allclose(
-                    got[name], wanted[name], rtol=1e-10, atol=1e-10, err_msg=f"{step}: {name}"
-                )
+    assert_near(history, one_device, rtol=1e-10, atol=1e-10)
 
 
-def test_compiles_once(eight_devices):
-    _, compilations, _ = eight_devices
+def test_compiles_once_and_donates_the_state(eight_devices):
+    _, compilations, donated = eight_devices
     assert compilations[0] >= 1  # else the count would be of nothing
     assert compilations[1:] == [0] * (STEPS - 1)
-
-
-def test_state_is_donated(eight_devices):
-    _, _, donated = eight_devices
-    for step in donated:
-        assert all(step)
+    assert all(map(all, donated))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_split_batches_are_whole_on_the_devices(kind):
+def test_evaluation_step_gathers(kind):
     parallel = Parallel(kind)
-    batch = {"label": np.arange(16, dtype=np.int32), "image": np.zeros((16, 2, 3), np.uint8)}
-    split = parallel.split(batch)
-    assert split["image"].shape == (16, 2, 3)
-    shards = sorted(split["label"].addressable_shards, key=lambda shard: shard.index[0].start)
-    assert [shard.data.tolist() for shard in shards] == [[2 * i, 2 * i + 1] for i in range(8)]
-    assert len({shard.device for shard in shards}) == 8
-
-
-def test_evaluation_step_gathers():
-    parallel = Parallel("shard_map")
+    split = parallel.split({"x": np.arange(16, dtype=np.float32)})
+    shards = {tuple(shard.data.tolist()): shard.device for shard in split["x"].addressable_shards}
+    assert shards.keys() == {(2 * i, 2 * i + 1) for i in range(8)}
+    assert len(set(shards.values())) == 8
     step = parallel.evaluation_step(lambda variables, batch: variables["by"] * batch["x"])
-    variables = parallel.replicate({"by": np.float32(3)})
-    out = step(variables, parallel.split({"x": np.arange(16, dtype=np.float32)}))
+    out = step(parallel.replicate({"by": np.float32(3)}), split)
     assert out.is_fully_replicated
     np.testing.assert_array_equal(out, 3 * np.arange(16))
-
-
-def test_placement_of_abstract_state_is_that_of_the_state():
-    parallel = Parallel("pmap")
-    tree = {"w": np.ones((3, 2), np.float32), "n": np.int32(1)}
-    for abstract, array in zip(
-        *(jax.tree.leaves(t) for t in (parallel.abstract(tree), parallel.replicate(tree))),
-        strict=True,
-    ):
-        assert (abstract.shape, abstract.dtype) == (array.shape, array.dtype)
-        assert abstract.sharding == array.sharding
-        assert array.is_fully_replicated
-        assert len(array.sharding.device_set) == 8
-
-
-def test_batch_size_that_does_not_split():
-    parallel = Parallel("pmap")
-    parallel.check_batch_size("batch_size", 16)
-    with pytest.raises(UserError, match=r"config\.eval\.batch_size: found 12, .* 8 devices"):
-        parallel.check_batch_size("eval.batch_size", 12)
 
 
 def test_shard_map_takes_over_where_jax_has_no_pmap(monkeypatch, caplog):

@@ -1,15 +1,21 @@
 """The stages at a size that compiles in seconds, and batches for them."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax.config import base_config
+from rireid_jax.models.interfaces import Extractor
+from rireid_jax.models.layers import BatchNorm
 from rireid_jax.models.network import Network, create_network, variable_shapes
+from rireid_jax.models.resnet50 import Head
+from rireid_jax.parallel import Parallel
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import StepFunction, make_train_step
@@ -73,6 +79,21 @@ def step_function(config: ConfigDict, stage: str, axis_name: str | None = None) 
     return make_train_step(config, stage, network, optimizer, axis_name)
 
 
+class SmallExtractor(Extractor):
+    """The least that tells images apart and has maps, running statistics and all outputs."""
+
+    neck: str = "fc"
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, image, train):
+        x = nn.Conv(6, (8, 8), (8, 8), use_bias=False, param_dtype=jnp.float64, name="conv")(image)
+        x = BatchNorm(self.axis_name, dtype=jnp.float64, name="stage3")(x, train)
+        head = Head(IDENTITIES, self.neck, 3, jnp.float64, self.axis_name, name="head")
+        feature, logits = head(nn.relu(x), train)
+        return feature, logits, jnp.zeros((len(image), 0, 2))
+
+
 @dataclass(frozen=True)
 class Step:
     """A step on one device: the state before and after it, and its metrics."""
@@ -105,3 +126,37 @@ def leaves(tree: Any) -> dict[str, np.ndarray]:
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
         for path, leaf in jax.tree.leaves_with_path(tree)
     }
+
+
+def history_of(
+    step: Callable[[Any, Any], Any], state: Any, batches: Iterable[Any]
+) -> list[dict[str, np.ndarray]]:
+    """The leaves of the state after each step, with its metrics as "metrics/NAME"."""
+    history = []
+    for batch in batches:
+        state, metrics = step(state, batch)
+        # Of a copy: an array that NumPy looks into cannot be donated.
+        found = leaves(jax.tree.map(jnp.copy, state))
+        history.append(found | {f"metrics/{name}": x for name, x in leaves(metrics).items()})
+    return history
+
+
+def history_on_eight_devices(
+    kind: str, step: StepFunction, state: TrainState, batches: Iterable[dict[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """As `history_of`, by a kind of parallelism, of a step with `AXIS`."""
+    parallel = Parallel(kind)
+    assert parallel.num_devices == 8
+    split = map(parallel.split_for_training, batches)
+    return history_of(parallel.train_step(step), parallel.replicate(state), split)
+
+
+def assert_near(
+    found: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]], rtol: float, atol: float
+) -> None:
+    """Compares two histories."""
+    for number, (ours, wanted) in enumerate(zip(found, expected, strict=True)):
+        assert ours.keys() == wanted.keys()
+        for name, value in wanted.items():
+            message = f"{number}: {name}"
+            np.testing.assert_allclose(ours[name], value, rtol, atol, err_msg=message)
