@@ -1,13 +1,15 @@
 """Eq. 5, 7 and 8, label smoothing and the triplet loss against numbers worked by hand, and their derivatives.
 
-Eq. 4 and 9 are the sum in the step: test_step.py. That triplets and the count of valid examples are of the whole
-batch, and not of one device's part, is shown in test_tricks.py and test_parallel.py.
+Eq. 4 and 9 are the sum in the step: test_step.py. Triplets and the count of valid examples
+are of the whole batch, not of one device's part.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from rireid_jax.models.rife import fuse
@@ -125,6 +127,27 @@ def test_triplet_loss_is_exact_where_features_are_near():
     assert float(found[0]) > 0.039
 
 
+def test_triplets_are_of_the_whole_batch():
+    label = jnp.arange(16) * 5 % 16 // 4  # identities lie on several devices
+    feature = random(16, 3) + 3.0 * label[:, None]
+    mesh = Mesh(np.array(jax.devices()), ("devices",))
+    step = jax.shard_map(
+        lambda x, y: triplet_loss(x, y, 0.3, "devices"),
+        mesh=mesh,
+        in_specs=P("devices"),
+        out_specs=P("devices"),
+    )
+    distance = np.linalg.norm(feature[:, None] - feature, axis=-1)
+    same = np.asarray(label[:, None] == label)
+    expected = np.where(same, distance, -1).max(1) - np.where(same, 1e9, distance).min(1) + 0.3
+    assert 0 < (expected > 0).sum() < 16
+    found = jax.jit(step)(feature, label)
+    np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-12)
+    gradient = jax.grad(lambda x: jax.jit(step)(x, label).mean())(feature)
+    whole = jax.grad(lambda x: triplet_loss(x, label, 0.3, None).mean())(feature)
+    np.testing.assert_allclose(gradient, whole, rtol=1e-10, atol=1e-14)
+
+
 def test_derivatives():
     label, resolution, mask = jnp.array([2, 0]), array(0.3, 1.0), jnp.abs(random(2, 4, 3))
     cases = [
@@ -150,3 +173,17 @@ def test_mean_over_valid_examples():
     np.testing.assert_allclose(per_valid_example(loss, valid, None).mean(), 3)
     gradient = jax.grad(lambda x: per_valid_example(x, valid, None).mean())(loss)
     np.testing.assert_allclose(gradient, [1 / 2, 0, 1 / 2, 0])
+
+
+def test_devices_share_the_count_of_valid_examples():
+    # Devices have 2, 1, 0 and 0 valid examples of 2: the mean is over the three.
+    loss = jnp.arange(1.0, 9)
+    valid = array(1, 1, 0, 1, 0, 0, 0, 0)
+    mesh = Mesh(np.array(jax.devices()[:4]), ("devices",))
+    step = jax.shard_map(
+        lambda x, v: per_valid_example(x, v, "devices"),
+        mesh=mesh,
+        in_specs=P("devices"),
+        out_specs=P("devices"),
+    )
+    np.testing.assert_allclose(jax.jit(step)(loss, valid).mean(), (1 + 2 + 4) / 3)
