@@ -1,5 +1,7 @@
 # Everything a fresh machine needs: Python 3.11 or newer, and this file.
 PYTHON ?= python3
+# The newest stack: make test PYTHON=python3.13 CONSTRAINTS=constraints-newest.txt
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
@@ -57,12 +59,12 @@ clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # One environment, in two steps, so that training does not wait for what only tests need.
-.venv/run: pyproject.toml constraints.txt
+.venv/run: pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
 .venv/dev: .venv/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) \
 		--editable '.[dev,torch]'
 	touch $@
