@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # programs run once or twice
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # nothing of the user's, unless a test asks
 
 import ctypes

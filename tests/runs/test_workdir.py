@@ -127,17 +127,17 @@ def test_run_of_an_older_version(tmp_path):
 
 
 def test_config_names_modules_and_lacks_what_came_later(tmp_path, monkeypatch):
-    (tmp_path / "own_components.py").write_text("")
+    (tmp_path / "imported_with_the_run.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     mine = config()
-    mine.imports = ("own_components",)
+    mine.imports = ("imported_with_the_run",)
     claim(str(tmp_path), mine)
     path = tmp_path / "config.json"
     stored = json.loads(path.read_text())
     del stored["profile"], stored["stages"]["rife"]["schedule"]
     path.write_text(json.dumps(stored))
     assert read_config(str(tmp_path)).to_dict() == mine.to_dict()
-    assert "own_components" in sys.modules
+    assert "imported_with_the_run" in sys.modules
     path.write_text(json.dumps({**stored, "imports": ["no_such_components"]}))
     with pytest.raises(UserError, match=r"config\.imports: found no module 'no_such_components'"):
         read_config(str(tmp_path))
