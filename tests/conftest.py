@@ -10,7 +10,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # nothing of the user's,
 import ctypes
 import ctypes.util
 import gc
+import math
 import resource
+from pathlib import Path
 
 import jax
 import pytest
@@ -20,14 +22,28 @@ from absl import flags
 flags.FLAGS.mark_as_parsed()
 
 
+_MUCH = 1.25  # GiB
+
+
 @pytest.fixture(scope="module", autouse=True)
-def no_compiled_programs_are_left_to_the_next_module():
+def compiled_programs_are_not_kept_without_end():
     """A worker that kept them all would grow to twice the memory of a small machine."""
     yield
+    if _resident() < _MUCH:
+        return
     jax.clear_caches()
     gc.collect()
     if (libc := ctypes.util.find_library("c")) and hasattr(ctypes.CDLL(libc), "malloc_trim"):
         ctypes.CDLL(libc).malloc_trim(0)  # what is freed goes back to the system
+
+
+def _resident() -> float:
+    """GiB that this process holds now; infinity where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return math.inf
+    return pages * resource.getpagesize() / 2**30
 
 
 _peaks: dict[
