@@ -22,7 +22,7 @@ from absl import flags
 flags.FLAGS.mark_as_parsed()
 
 
-_MUCH = 1.25  # GiB
+_MUCH = 1.0  # GiB
 
 
 @pytest.fixture(scope="module", autouse=True)
