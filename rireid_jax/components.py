@@ -11,6 +11,7 @@ imported; `config.imports` names such modules.
 """
 
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -238,7 +239,8 @@ def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
 
 def _origin(component: Any) -> str:
     # The file identifies a module, because a config file with its own components is imported under two names.
-    file = getattr(sys.modules.get(component.__module__), "__file__", component.__module__)
+    module = sys.modules.get(component.__module__)
+    file = os.path.realpath(getattr(module, "__file__", None) or component.__module__)
     return f"{file}: {getattr(component, '__qualname__', '')}"
 
 

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -100,3 +101,14 @@ def test_what_a_registry_refuses(own_components):
         UserError, match=r"config\.imports: found no module 'own_component', expected"
     ):
         import_modules(("own_component",))
+
+
+def test_a_config_file_may_hold_its_components(own_components, monkeypatch):
+    """It is imported as the config and, by its own name, for `config.imports`."""
+    path = Path(sys.modules["own_components"].__file__)
+    monkeypatch.chdir(path.parent)
+    spec = spec_from_file_location("config_config", path.name)
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "config_config", module)
+    spec.loader.exec_module(module)
+    assert components.EXTRACTORS["tiles"].__module__ == "config_config"

@@ -42,14 +42,18 @@ class NaturalImages(Dataset):
     has_identities = False
     version = "2.0.0"  # version 1 had no targets
     recipe: ClassVar[Mapping[str, Field]] = {
-        "count": Field(20_000, "number of images; from a folder, the greatest number", POSITIVE, small=1500),
+        "count": Field(
+            20_000, "number of images; from a folder, the greatest number", POSITIVE, small=1500
+        ),
         "size": Field(
             (256, 128),
             "(height, width) of a crop; smaller images are passed over, nothing is enlarged",
             IMAGE_SIZE,
             small=(64, 32),
         ),
-        "seed": Field(0, "random seed of drawing, of choosing images and of cropping them", AT_LEAST_ZERO),
+        "seed": Field(
+            0, "random seed of drawing, of choosing images and of cropping them", AT_LEAST_ZERO
+        ),
     }
     raw = "a folder of images, searched with its subfolders; empty draws dead leaves instead"
     page = """\
