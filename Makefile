@@ -10,9 +10,8 @@ TRAIN_FLAGS ?=
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
 
-# Three workers for two cores: tests of several processes, of kills and of full disks wait for much of their time.
 test: .venv/dev lint  ## Checks style and types, then runs every test.
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/dev
 	$(BIN)/ruff check .
