@@ -170,9 +170,8 @@ class Registry(Mapping[str, T]):
             raise
 
 
-Fields = Mapping[
-    str, Any
-]  # a section of the config: each name has a `Field`, a `Slot`, or the `Fields` of a subsection
+# A section of the config: each name has a `Field`, a `Slot`, or the `Fields` of a subsection.
+Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -220,17 +219,12 @@ def all_options(registry: Registry[Any]) -> dict[str, Any]:
     return options
 
 
-def with_options(fields: Fields, component: Any) -> dict[str, Any]:
-    """Returns the fields that all components of a kind have, and the options of one of them.
+def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
+    """Returns the fields that every section of a kind has, and the options of components.
 
     Raises:
       ValueError: an option has the name of such a field.
     """
-    return disjoint(fields, component.OPTIONS)
-
-
-def disjoint(fields: Fields, options: Fields) -> dict[str, Any]:
-    """Returns both; raises ValueError if an option has the name of a field."""
     taken = sorted({*fields} & {*options})
     if taken:
         raise ValueError(f"an option may not be called {taken[0]!r}, which every such section has")

@@ -22,9 +22,9 @@ from rireid_jax.components import (
     Field,
     Fields,
     Slot,
+    disjoint,
     in_registry,
     one_of,
-    with_options,
 )
 from rireid_jax.config.fields import defaults
 
@@ -109,7 +109,9 @@ def stage_fields() -> Fields:
             for module in MODULES
         },
         "train": Field((), "modules that learn; the other modules keep their initial weights"),
-        "losses": {name: with_options({"weight": weight}, term) for name, term in LOSSES.items()},
+        "losses": {
+            name: disjoint({"weight": weight}, term.OPTIONS) for name, term in LOSSES.items()
+        },
         "epochs": Field(60, "length of the stage in epochs; paper section 5.2", POSITIVE),
         "schedule": Slot(SCHEDULES, "step"),
         "optimizer": {module: Slot(OPTIMIZERS, "sgd", _OPTIMIZER) for module in modules},
