@@ -32,6 +32,14 @@ def keyed_rng(seed: int, *key: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(state.digest(), "little")))
 
 
+def stage_seed(seed: int, stage: str) -> int:
+    """Returns the seed of a stage's batches, in [0, 2**32).
+
+    Stages that follow one another see the same images, but not in the same order, nor with the same crops.
+    """
+    return int(keyed_rng(seed, "stage", stage).integers(2**32))
+
+
 def keyed_order(seed: int, purpose: str, names: Iterable[str]) -> list[str]:
     """Names in a random order that depends on nothing but `(seed, purpose)` and the names."""
 

@@ -16,6 +16,7 @@ from rireid_jax import distributed
 from rireid_jax.components import LOSSES
 from rireid_jax.data.augmentation import Augmentation
 from rireid_jax.data.build import Built
+from rireid_jax.data.keyed_random import stage_seed
 from rireid_jax.data.loader import train_batches
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
@@ -270,7 +271,7 @@ def _batches(
         labels=None if anonymous else {pid: label for label, pid in enumerate(data.train_pids)},
         image_size=tuple(config.data.image_size),
         batch_size=config.batch_size,
-        seed=config.seed,
+        seed=stage_seed(config.seed, stage),
         start_step=start,
         augmentation=augmentation,
         images_per_identity=spec.images_per_identity,
