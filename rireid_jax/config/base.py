@@ -62,6 +62,10 @@ _EVAL: Fields = {
     "every_epochs": Field(
         0, "epochs between evaluations in a stage; 0: evaluate only at its end", AT_LEAST_ZERO
     ),
+    "normalise": Field(
+        True,
+        "whether features are divided by their L2 norm before they are compared; the paper does not say",
+    ),
     "bins": Field(
         (0.0, 1 / 3, 2 / 3, 1.0),
         "bin edges of the query resolution r (1 = highest) in the results by resolution",

@@ -47,6 +47,14 @@ _OPTIMIZER: Fields = {
         AT_LEAST_ZERO,
     ),
 }
+_FACTORS: Fields = {
+    "stream_factor": Field(
+        1.0,
+        "factor of the rate of the two streams' parameters: each gets only its gate's share of the gradient",
+        AT_LEAST_ZERO,
+    ),
+    "gate_factor": Field(1.0, "factor of the rate of the gates' parameters", AT_LEAST_ZERO),
+}
 _AUGMENTATION: Fields = {
     "flip": Field(0.5, "probability that an image is flipped horizontally", PROBABILITY),
     "crop": Field(
@@ -114,7 +122,12 @@ def stage_fields() -> Fields:
         },
         "epochs": Field(60, "length of the stage in epochs; paper section 5.2", POSITIVE),
         "schedule": Slot(SCHEDULES, "step"),
-        "optimizer": {module: Slot(OPTIMIZERS, "sgd", _OPTIMIZER) for module in modules},
+        "optimizer": {
+            module: Slot(
+                OPTIMIZERS, "sgd", {**_OPTIMIZER, **(_FACTORS if module == "extractor" else {})}
+            )
+            for module in modules
+        },
         "augmentation": _AUGMENTATION,
         "images_per_identity": Field(
             0,

@@ -1,5 +1,6 @@
 """Runs a network over images: the one engine behind evaluation and the `Extractor`."""
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.loader import evaluation_batches
@@ -97,7 +98,8 @@ class Embedder:
         parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
         self._config, self._parallel = config, parallel
         network = create_network(config, stage, num_classes)
-        self._engine = Engine(network, parallel, _embedding_rows)
+        make_rows = functools.partial(_embedding_rows, normalised=config.eval.normalise)
+        self._engine = Engine(network, parallel, make_rows)
 
     def __call__(self, variables: Any, source: Any) -> Embedding:
         """Embeds every image of a split.
@@ -122,11 +124,21 @@ class Embedder:
         return Embedding(**own, **labels, restoration=columns)
 
 
-def _embedding_rows(outputs: Outputs, image: jax.Array, batch: DeviceBatch) -> dict[str, Any]:
+def compared(feature: Float[Array, "B D"], normalised: bool) -> Float[Array, "B D"]:
+    """Returns the features that are compared: f of Eq. 3, or f divided by its L2 norm."""
+    if not normalised:
+        return feature
+    norm = jnp.sqrt(jnp.square(feature).sum(-1, keepdims=True))
+    return feature / jnp.maximum(norm, 1e-12)
+
+
+def _embedding_rows(
+    outputs: Outputs, image: jax.Array, batch: DeviceBatch, normalised: bool
+) -> dict[str, Any]:
     size = image.shape[0]
     empty = jnp.zeros((size, 0), jnp.float32)
     return {
-        "features": empty if outputs.feature is None else outputs.feature,
+        "features": empty if outputs.feature is None else compared(outputs.feature, normalised),
         "gates": jnp.zeros((size, 0, 2)) if outputs.gates is None else outputs.gates,
         "pids": batch["pid"],
         "camids": batch["camid"],

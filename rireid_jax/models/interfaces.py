@@ -62,6 +62,11 @@ class Part(nn.Module):
         """Creates the network for a stage."""
         raise NotImplementedError
 
+    @property
+    def adapts_to_width(self) -> bool:
+        """Whether `__call__` takes the native width of the images, int32 `[B]`, as its last argument."""
+        return False
+
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
         """Returns every parameter and running statistic of the network with its name in PyTorch.
@@ -82,6 +87,15 @@ class Part(nn.Module):
         """
         return {}
 
+    @classmethod
+    def rate_group(cls, path: tuple[str, ...]) -> str:
+        """Returns the group of a parameter, "streams" or "gates", whose rate differs by a factor of its own, or "".
+
+        Args:
+          path: names of the parameter in the tree of the network's parameters.
+        """
+        return ""
+
     @nn.nowrap
     def adopt(self, own: Tree, given: Tree) -> Tree:
         """Returns this network's values, replaced by those of another network of its kind where both have an array.
@@ -97,11 +111,9 @@ class SuperResolution(Part):
     """A network from normalised images `[B, H, W, 3]` to restored images of the same size.
 
     Class attributes:
-      adapts_to_width: whether `__call__` takes the native width of the images, int32 `[B]`, as a second argument.
       size_multiple: number of pixels of which the height and width of images must be multiples.
     """
 
-    adapts_to_width: ClassVar[bool] = False
     size_multiple: ClassVar[int] = 4
 
 

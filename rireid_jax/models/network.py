@@ -76,8 +76,7 @@ class Network(nn.Module):
           train: names of the modules that learn; their batch norms use the statistics of the batch.
           erased: pixels that random erasing replaces by the mean colour. They are erased after super-resolution,
             which should learn to restore what it sees and not to guess what is hidden.
-          native_width: width of the images before enlargement, in pixels, for a super-resolution network that adapts
-            to it.
+          native_width: width of the images before enlargement, in pixels, for networks that adapt to it.
         """
         if self.is_initializing():
             for name, part in self.auxiliary.items():
@@ -91,7 +90,8 @@ class Network(nn.Module):
         if self.extractor is None:
             return Outputs(restored)
         seen = restored if erased is None else jnp.where(erased[..., None], 0, restored)
-        feature, logits, gates = self.extractor(seen, "extractor" in train)
+        width = (native_width,) if self.extractor.adapts_to_width else ()
+        feature, logits, gates = self.extractor(seen, "extractor" in train, *width)
         return Outputs(restored, feature, logits, gates)
 
     @nn.nowrap

@@ -16,7 +16,7 @@ from rireid_jax.models.torch_names import COUNTER, Tensor, batch_norm, layer, wi
 class ReleasedRIFE(RIFE):
     """RIFE with a dual-stream stem and a batch norm as its neck.
 
-    The authors' checkpoints have `gate_dim=16` and `last_stride=1`.
+    The authors' checkpoints have `gating.hidden=16` and `last_stride=1`.
 
     Attributes: those of `RIFE`.
     """

@@ -6,7 +6,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from rireid_jax.components import EXTRACTORS
 from rireid_jax.models.interfaces import Context, Extractor, Tree, adopt_parts, merge
@@ -20,7 +20,7 @@ from rireid_jax.models.resnet50 import (
     stage_names,
     stem_names,
 )
-from rireid_jax.models.rife import GATE_OPTION, STREAMS, fuse, gate_names, predict_gates
+from rireid_jax.models.rife import GATE_OPTIONS, STREAMS, Gating, fuse, gate_names, stream_group
 from rireid_jax.models.torch_names import Tensor, layer
 
 
@@ -45,12 +45,15 @@ class FusingHead(nn.Module):
     num_classes: int
     feature_dim: int
     weighted: bool
-    gate_dim: int
+    gating: Gating
     dtype: DTypeLike
 
     @nn.compact
     def __call__(
-        self, low: Float[Array, "B H W C"], high: Float[Array, "B H W C"]
+        self,
+        low: Float[Array, "B H W C"],
+        high: Float[Array, "B H W C"],
+        width: Float[Array, " B"] | None,
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
         dtype = accurate(self.dtype)
 
@@ -59,12 +62,11 @@ class FusingHead(nn.Module):
 
         features = feature("feature_low", low), feature("feature_high", high)
         if self.weighted:
-            weights = predict_gates(low, high, self.gate_dim, self.dtype)
-            gates = weights[:, None]
+            fused, gates = self.gating.fuse(*features, (low, high), width)
+            gates = gates[:, None]
         else:
-            weights = jnp.full((len(low), 2), 0.5, dtype)
+            fused = fuse(*features, jnp.full((len(low), 2), 0.5, dtype))
             gates = jnp.zeros((len(low), 0, 2), dtype)
-        fused = fuse(*features, weights)
         logits = Dense(self.num_classes, nearly_zero, dtype, name="classifier")(fused)
         return fused, logits, gates
 
@@ -80,15 +82,15 @@ class TwoResNet(Extractor):
 
     Attributes: those of `ResNet` (without `neck` and `squeeze_excitation`), and
       weighted: whether features are fused with learned gates (Eq. 6); otherwise they are averaged, and T is 0.
-      gate_dim: hidden width of the gates.
+      gating: how the gates are predicted and trained.
     """
 
-    OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTION}
+    OPTIONS: ClassVar = {**BODY_OPTIONS, **GATE_OPTIONS}
 
     num_classes: int
     feature_dim: int = 256
     weighted: bool = False
-    gate_dim: int = 64
+    gating: Gating = Gating()
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
     last_stride: int = 2
     width: float = 1.0
@@ -98,7 +100,7 @@ class TwoResNet(Extractor):
     @classmethod
     def create(cls, context: Context) -> "TwoResNet":
         """Creates the network for a stage."""
-        return cls(gate_dim=context.model.gate_dim, **body(context))
+        return cls(gating=Gating.of(context), **body(context))
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
@@ -125,11 +127,31 @@ class TwoResNet(Extractor):
         """See `Part`. Each stream takes over everything that a network with a single stream has."""
         adopted = adopt_parts(own, given)
         streams = [name for name in STREAMS if name in own and name not in given]
-        return {**adopted, **{name: merge(own[name], given) for name in streams}}
+        adopted |= {name: merge(own[name], given) for name in streams}
+        if "head" in own and streams:
+            # Each stream's layer starts as the only one there, whose place it takes.
+            head = given.get("head", {})
+            layers = {f"feature_{stream}": head.get("feature") for stream in STREAMS}
+            whole = {**own["head"], **layers, "classifier": head.get("classifier")}
+            adopted = adopt_parts(adopted, {"head": whole})
+        return adopted
+
+    @property
+    def adapts_to_width(self) -> bool:
+        """See `Part`."""
+        return self.weighted and self.gating.input == "width"
+
+    @classmethod
+    def rate_group(cls, path: tuple[str, ...]) -> str:
+        """See `Part`."""
+        return stream_group(path)
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "B H W 3"], train: bool
+        self,
+        image: Float[Array, "B H W 3"],
+        train: bool,
+        native_width: Int[Array, " B"] | None = None,
     ) -> tuple[Float[Array, "B D"], Float[Array, "B N"], Float[Array, "B T 2"]]:
         """Returns features, identity logits, and the gates (wL, wH) if they are learned."""
         parts = resnet_parts(
@@ -140,11 +162,11 @@ class TwoResNet(Extractor):
             self.num_classes,
             self.feature_dim,
             self.weighted,
-            self.gate_dim,
+            self.gating,
             self.dtype,
             name="head",
         )
-        return head(low, high)
+        return head(low, high, self.gating.width(image, native_width))
 
 
 @EXTRACTORS.register("two_resnet50_weighted")

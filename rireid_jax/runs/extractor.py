@@ -1,5 +1,6 @@
 """The API for users: a trained network as a function of images."""
 
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from rireid_jax.components import EXTRACTORS
 from rireid_jax.config import final_stage
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation.embed import DeviceBatch, Engine
+from rireid_jax.evaluation.embed import DeviceBatch, Engine, compared
 from rireid_jax.models.network import Network, Outputs, create_network
 from rireid_jax.models.pixels import denormalise
 from rireid_jax.parallel import Parallel
@@ -42,6 +43,7 @@ class Extractor:
         variables: dict[str, Any],
         image_size: tuple[int, int],
         batch_size: int = 64,
+        normalised: bool = False,
     ):
         """Wraps a network.
 
@@ -50,6 +52,7 @@ class Extractor:
           variables: {"params": ..., "batch_stats": ...}.
           image_size: (height, width) of the network's input; images of any size are resized to it.
           batch_size: greatest number of images on the devices at once.
+          normalised: whether features are divided by their L2 norm.
         """
         self.image_size = image_size
         self._network = network
@@ -57,7 +60,7 @@ class Extractor:
         self._variables = parallel.replicate(variables)
         self._num_devices = parallel.num_devices
         self._batch_size = -(-batch_size // self._num_devices) * self._num_devices
-        self._engine = Engine(network, parallel, _rows)
+        self._engine = Engine(network, parallel, functools.partial(_rows, normalised=normalised))
 
     @classmethod
     def from_workdir(
@@ -111,7 +114,8 @@ class Extractor:
     ) -> "Extractor":
         """A stage's network with the given variables."""
         network = create_network(config, stage, num_classes(config, stage, variables))
-        return cls(network, variables, tuple(config.data.image_size), batch_size)
+        size, normalised = tuple(config.data.image_size), config.eval.normalise
+        return cls(network, variables, size, batch_size, normalised)
 
     @classmethod
     def from_torch(
@@ -203,10 +207,15 @@ class Extractor:
             yield batch
 
 
-def _rows(outputs: Outputs, image: jax.Array, batch: DeviceBatch) -> dict[str, Any]:
+def _rows(
+    outputs: Outputs, image: jax.Array, batch: DeviceBatch, normalised: bool
+) -> dict[str, Any]:
     del image, batch
+    feature = outputs.feature
+    if feature is not None:
+        feature = compared(feature, normalised)
     restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
-    return {"feature": outputs.feature, "gates": outputs.gates, "restored": restored}
+    return {"feature": feature, "gates": outputs.gates, "restored": restored}
 
 
 def num_classes(config: ConfigDict, stage: str, variables: dict[str, Any]) -> int:

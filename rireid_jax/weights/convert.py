@@ -13,6 +13,7 @@ from rireid_jax.errors import UserError
 from rireid_jax.models.ffsr_released import ReleasedFFSR
 from rireid_jax.models.network import Network, zero_variables
 from rireid_jax.models.resnet50 import ResNet
+from rireid_jax.models.rife import Gating
 from rireid_jax.models.rife_released import ReleasedRIFE
 from rireid_jax.models.torch_names import AXES, COUNTER, Place, Tensor
 from rireid_jax.weights.files import StateDict, read_state_dict
@@ -64,7 +65,7 @@ def load_released(path: str | Path) -> tuple[Network, Variables, Loaded]:
     """
     state = read_state_dict(path)
     identities = state.get("model1.fc.weight", np.zeros((0, 0))).shape[0]
-    extractor = ReleasedRIFE(identities, gate_dim=16, last_stride=1)
+    extractor = ReleasedRIFE(identities, gating=Gating(16), last_stride=1)
     network = Network(ReleasedFFSR(), extractor)
     variables, report = from_state_dict(state, network, str(path))
     return network, variables, report

@@ -113,11 +113,15 @@ def test_an_extractor_takes_over_its_own_kind(starts):
         assert_same(extractor.adopt(jax.tree.map(np.zeros_like, given), given), given)
 
 
-def test_two_streams_take_over_a_plain_network_each_and_keep_their_heads(starts):
+def test_two_streams_take_over_a_plain_network_each(starts):
     _, given = starts["resnet50"]
     trunk = {name: part for name, part in given.items() if name != "head"}
     extractor, own = starts["two_resnet50_weighted"]
-    assert_same(extractor.adopt(own, given), {"low": trunk, "high": trunk, "head": own["head"]})
+    layers = dict.fromkeys(("feature_low", "feature_high"), given["head"]["feature"])
+    head = {**own["head"], **layers, "classifier": given["head"]["classifier"]}
+    assert_same(extractor.adopt(own, given), {"low": trunk, "high": trunk, "head": head})
+    narrow = {**given, "head": {"classifier": given["head"]["classifier"]}}  # another neck
+    assert_same(extractor.adopt(own, narrow)["head"], own["head"])
     extractor, own = starts["rife"]
     adopted = extractor.adopt(own, given)
     assert_same(adopted.pop("stem"), given["stem"])
@@ -176,8 +180,8 @@ def test_eq6_by_hand():
 
 
 def test_gate_by_hand():
-    # GAP (2, 1); FC 2 -> (2 - 1 + 1, -2) -> ReLU (2, 0); FC 1 -> 2 * 0.5 - 1 = 0 -> sigmoid 1/2.
-    x = jnp.array([[[[1.0, 0.0], [3.0, 2.0]]]])
+    # FC 2 of (2, 1) -> (2 - 1 + 1, -2) -> ReLU (2, 0); FC 1 -> 2 * 0.5 - 1 = 0 -> sigmoid 1/2.
+    x = jnp.array([[2.0, 1.0]])
     params = {
         "fc1": {"kernel": jnp.array([[1.0, -1], [-1, 0]]), "bias": jnp.array([1.0, 0])},
         "fc2": {"kernel": jnp.array([[0.5], [7.0]]), "bias": jnp.array([-1.0])},

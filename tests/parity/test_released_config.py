@@ -34,7 +34,7 @@ def test_recipe():
         (paper, "joint", ("fc", 64, 2, False)),
     ):
         extractor = create_network(whole, name, 751).extractor
-        found = extractor.neck, extractor.gate_dim, extractor.last_stride, extractor.dual_stem
+        found = extractor.neck, extractor.gating.hidden, extractor.last_stride, extractor.dual_stem
         assert found == expected
 
 

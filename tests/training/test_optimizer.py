@@ -16,7 +16,11 @@ def created(steps_per_epoch, schedule=(), sgd=(), **modules):
     """The optimizer and schedules of a stage; the rate is 0.1 where nothing else is said."""
     optimizer = {"extractor": dict(rate=0.1, weight_decay=0.0, momentum=0.0) | dict(sgd), **modules}
     stage = stage_config(
-        train=tuple(optimizer), optimizer=optimizer, schedule=dict(schedule), epochs=4
+        extractor="rife",
+        train=tuple(optimizer),
+        optimizer=optimizer,
+        schedule=dict(schedule),
+        epochs=4,
     )
     return create_optimizer(ConfigDict({"stages": {"own": stage}}), "own", steps_per_epoch)
 
@@ -112,3 +116,26 @@ def test_modules_have_rates_of_their_own(module, other):
     for name, rate in ((module, other["rate"]), ("extractor", 0.1)):
         np.testing.assert_allclose(updates[name]["w"], -rate, rtol=1e-7)
         np.testing.assert_allclose(schedules[name](0), rate, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.9), ("adam", 0.0)])
+def test_streams_and_gates_have_factors_of_the_rate(name, momentum):
+    own = dict(name=name, momentum=momentum, stream_factor=2.0, gate_factor=10.0)
+    optimizer, schedules = created(1, sgd=own, super_resolution=dict(rate=0.05, weight_decay=0.0))
+    block = {"low": jnp.ones(2), "high": jnp.ones(2), "gate_low": jnp.ones(2)}
+    parameters = {
+        "super_resolution": {"low": jnp.ones(2)},  # only an extractor has streams
+        "extractor": {"stem": jnp.ones(2), "dsb1": block},
+    }
+    updates, _ = optimizer.update(parameters, optimizer.init(parameters), parameters)
+    ours = updates["extractor"]
+    # A gradient of 1 moves a parameter by the rate, with Adam too, whose epsilon is 1e-8.
+    for update, rate in (
+        (updates["super_resolution"]["low"], 0.05),
+        (ours["stem"], 0.1),
+        (ours["dsb1"]["low"], 0.2),
+        (ours["dsb1"]["high"], 0.2),
+        (ours["dsb1"]["gate_low"], 1.0),
+    ):
+        np.testing.assert_allclose(update, -rate, rtol=1e-7)
+    assert schedules["extractor"](0) == 0.1

@@ -102,7 +102,6 @@ class CSRGAN(SuperResolution):
             1.0, "times the hidden widths of CSR-GAN's generators", POSITIVE, small=0.125
         ),
     }
-    adapts_to_width: ClassVar[bool] = True
     size_multiple: ClassVar[int] = 8
 
     blocks: int = 16
@@ -115,6 +114,11 @@ class CSRGAN(SuperResolution):
         """The network of a stage."""
         model = context.model
         return cls(model.generator_blocks, model.generator_width, context.dtype, context.axis_name)
+
+    @property
+    def adapts_to_width(self) -> bool:
+        """See `Part`."""
+        return True
 
     @nn.nowrap
     def torch_names(self) -> list[Tensor]:
