@@ -11,7 +11,7 @@ train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
 
 test: .venv/dev lint  ## Checks style and types, then runs every test.
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/dev
 	$(BIN)/ruff check .
