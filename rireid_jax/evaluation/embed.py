@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.loader import evaluation_batches
-from rireid_jax.evaluation.restoration import ssim_map
+from rireid_jax.evaluation.ssim import ssim_map
 from rireid_jax.models.network import Network, Outputs, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.models.psnr import masked_mean, measured_parts, psnr
