@@ -5,7 +5,7 @@ What is random is drawn record by record; what takes long is done for a whole ba
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -100,6 +100,16 @@ class Draw:
         return Drawn(record, ratio, view, draw_rectangle(self.image_size, augmentation.erase, rng))
 
 
+def rescaled(resolution: Any, scale: float) -> Any:
+    """Returns the resolution r that a stage trains on (Eq. 7).
+
+    Args:
+      resolution: r of records, a number or an array.
+      scale: `Built.resolution_scale` of the stage.
+    """
+    return np.minimum(1.0, resolution * scale)
+
+
 @dataclass(frozen=True)
 class TrainingBatch:
     """Turns drawn records into a training batch."""
@@ -115,7 +125,7 @@ class TrainingBatch:
         resolutions = np.zeros(len(drawn), np.float32)
         for i, (record, ratio, view, _) in enumerate(drawn):
             image, target, mask = _decode(record, self.targets)
-            resolution = min(1.0, record.resolution * self.resolution_scale)
+            resolution = rescaled(record.resolution, self.resolution_scale)
             if ratio is not None and record.target == record.image:
                 image = self._downsample(image, image.width * ratio)
                 resolution *= ratio
@@ -123,7 +133,7 @@ class TrainingBatch:
                 original = decode_image(record.target, record.name) if target is None else target
                 whole = image.width / record.resolution  # the width of r = 1
                 image = self._downsample(original, whole * ratio)
-                resolution = min(1.0, image.width / whole * self.resolution_scale)
+                resolution = rescaled(image.width / whole, self.resolution_scale)
             arrays.write(i, view, image, target, mask)
             resolutions[i] = resolution
         labels = [0 if self.labels is None else self.labels[d.record.pid] for d in drawn]

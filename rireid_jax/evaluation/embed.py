@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.loader import evaluation_batches
-from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
+from rireid_jax.evaluation.ssim import ssim_map
 from rireid_jax.models.network import Network, Outputs, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
+from rireid_jax.models.psnr import masked_mean, measured_parts, psnr
 from rireid_jax.parallel import Parallel
 
 DeviceBatch = Mapping[str, jax.Array]
@@ -150,19 +151,11 @@ def _embedding_rows(
 
 def _restoration(restored: jax.Array, image: jax.Array, batch: DeviceBatch) -> dict[str, jax.Array]:
     target = batch["target"].astype(jnp.float32) / 255
-    mask = batch["mask"].astype(jnp.float32) / 255
-    whole = jnp.ones_like(mask)
-    has_target = batch["has_target"] > 0
-    # Where no mask is stored, it is read as covering the whole image: there is no foreground then.
-    has_mask = has_target & (mask.min((1, 2)) < 1)
+    parts = measured_parts(batch["mask"], batch["has_target"])
     measured = {}
     for suffix, candidate in (("", denormalise(restored)), ("_bilinear", denormalise(image))):
         similarity = ssim_map(candidate, target)
-        for part, area, known in (
-            ("", whole, has_target),
-            ("_foreground", mask, has_mask),
-            ("_background", 1 - mask, has_mask),
-        ):
+        for part, (area, known) in parts.items():
             for name, value in (
                 ("psnr", psnr(candidate, target, area)),
                 ("ssim", masked_mean(similarity, area)),

@@ -177,6 +177,15 @@ class Extractor(Part):
         """
         return params["head"]["classifier"]["bias"].shape[0]
 
+    @classmethod
+    def stream_pairs(cls, params: Tree) -> dict[str, tuple[Tree, Tree]]:
+        """Returns the parameters (low, high) of both streams of every part that has two, by its name, else {}.
+
+        Args:
+          params: parameters of the network.
+        """
+        return {}
+
     @nn.nowrap
     def first_parameters(self, params: Tree) -> Tree:
         """Returns the parameters that the network starts from, given randomly drawn ones."""

@@ -262,6 +262,16 @@ class RIFE(Extractor):
         """See `Part`."""
         return stream_group(path)
 
+    @classmethod
+    def stream_pairs(cls, params: Tree) -> dict[str, tuple[Tree, Tree]]:
+        """See `Extractor`."""
+        low, high = STREAMS
+        return {
+            name: (block[low], block[high])
+            for name, block in sorted(params.items())
+            if name.startswith("dsb")
+        }
+
     @nn.compact
     def __call__(
         self,

@@ -146,6 +146,12 @@ class TwoResNet(Extractor):
         """See `Part`."""
         return stream_group(path)
 
+    @classmethod
+    def stream_pairs(cls, params: Tree) -> dict[str, tuple[Tree, Tree]]:
+        """See `Extractor`. A part of ResNet50 counts as a block."""
+        low, high = STREAMS
+        return {name: (params[low][name], params[high][name]) for name in resnet_part_names()}
+
     @nn.compact
     def __call__(
         self,

@@ -27,8 +27,9 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
           `evaluation.rank`); None for a single trial. It replaces the deviation over random galleries.
         "protocol_hash": over the hashes of the trials.
         "splits": [{"split": trial, "protocol_hash", "step", rates, "num_query", "num_gallery", "baseline"}].
-      Rates, PSNR and gates are means over the trials that have them, None if none has; counts are whole
-      numbers where all trials agree, else means.
+        "warnings": those of all trials.
+      Rates, PSNR, gates and "inside" are means over the trials that have them, None if none has; counts are
+      whole numbers where all trials agree, else means.
     """
     parts = list(results.values())
     baselines = [part["baseline"] for part in parts if part["baseline"]]
@@ -48,6 +49,11 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
                 "baseline": _headline(part["baseline"]) if part["baseline"] else None,
             }
             for trial, part in results.items()
+        ],
+        "warnings": [
+            f"trial {trial}: {warning}"
+            for trial, part in results.items()
+            for warning in part.get("warnings", ())  # an older version wrote none
         ],
     }
 
@@ -70,6 +76,9 @@ def _average_metrics(parts: Sequence[Results]) -> dict[str, Any]:
         name: _mean([part["restoration"][name] for part in parts]) for name in first["restoration"]
     }
     metrics["gates"] = _average_gates([row for part in parts for row in part["gates"]])
+    # Classical systems have none, nor have results of an older version.
+    insides = [part["inside"] for part in parts if part.get("inside")]
+    metrics["inside"] = _average_inside(insides) if insides else None
     return metrics
 
 
@@ -92,6 +101,21 @@ def _average_gates(rows: Sequence[Results]) -> list[dict[str, Any]]:
         }
         averages.append({"low": low, "high": high, **means})
     return averages
+
+
+def _average_inside(insides: Sequence[Results]) -> dict[str, list[dict[str, Any]]]:
+    """The means of what `runs.inside` measures, block by block: all trials have the same network."""
+    return {
+        name: [_average_row(rows) for rows in zip(*(own[name] for own in insides), strict=True)]
+        for name in ("gates", "streams")
+    }
+
+
+def _average_row(rows: Sequence[Results]) -> dict[str, Any]:
+    return {
+        key: value if isinstance(value, str) else _mean([row[key] for row in rows])
+        for key, value in rows[0].items()
+    }
 
 
 def _headline(metrics: Results) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from rireid_jax.evaluation.ranking import top_matches
 
 # Okabe and Ito's blue and vermilion, which people with any common colour blindness can tell apart;
 # a tick and a cross say the same without colour.
-RIGHT, WRONG = (0, 114, 178), (213, 94, 0)
-_INK, _PAPER = (40, 40, 40), (255, 255, 255)
+BLUE, VERMILION = (0, 114, 178), (213, 94, 0)
+RIGHT, WRONG = BLUE, VERMILION
+INK, PAPER = (40, 40, 40), (255, 255, 255)
 _CELL_HEIGHT = 128  # pixels at which an image is shown
 _GAP = 6  # pixels between images
-_FONT_SIZE = 13
+FONT_SIZE = 13
 
 _IMAGES = 8  # columns of restored.png
 _QUERIES = 4  # ranked lists of each system in ranked.png
@@ -111,18 +112,18 @@ def restoration_figure(
     """
     pictures = [[_shown(picture) for picture in pictures] for _, pictures in rows]
     cell = max(picture.width for row in pictures for picture in row)
-    margin = max(_text_width(name) for name, _ in rows) + 2 * _GAP
-    step = max(cell, max(map(_text_width, titles))) + _GAP
-    top = _FONT_SIZE + 2 * _GAP
+    margin = max(text_width(name) for name, _ in rows) + 2 * _GAP
+    step = max(cell, max(map(text_width, titles))) + _GAP
+    top = FONT_SIZE + 2 * _GAP
     canvas = Image.new(
-        "RGB", (margin + step * len(titles), top + (_CELL_HEIGHT + _GAP) * len(rows)), _PAPER
+        "RGB", (margin + step * len(titles), top + (_CELL_HEIGHT + _GAP) * len(rows)), PAPER
     )
     draw = ImageDraw.Draw(canvas)
     for column, title in enumerate(titles):
-        _centred(draw, (margin + step * column + cell // 2, _GAP), title)
+        centred(draw, (margin + step * column + cell // 2, _GAP), title)
     for i, ((name, _), row) in enumerate(zip(rows, pictures, strict=True)):
         y = top + i * (_CELL_HEIGHT + _GAP)
-        draw.text((_GAP, y + _CELL_HEIGHT // 2 - _FONT_SIZE // 2), name, _INK, _font())
+        draw.text((_GAP, y + _CELL_HEIGHT // 2 - FONT_SIZE // 2), name, INK, font())
         for column, picture in enumerate(row):
             canvas.paste(picture, (margin + step * column, y))
     return canvas
@@ -148,20 +149,20 @@ class RankedList:
 def ranked_figure(lists: Sequence[RankedList]) -> Image.Image:
     """Ranked lists under each other: query, then matches framed and marked as right or wrong."""
     cell = max(_shown(ranked.query).width for ranked in lists) + 10
-    margin = max(_text_width(ranked.name) for ranked in lists) + 2 * _GAP
+    margin = max(text_width(ranked.name) for ranked in lists) + 2 * _GAP
     columns = 1 + max(len(ranked.matches) for ranked in lists)
-    top = _FONT_SIZE + 2 * _GAP
+    top = FONT_SIZE + 2 * _GAP
     row_height = _CELL_HEIGHT + 24 + _GAP
     size = (margin + columns * (cell + _GAP) + 2 * _GAP, top + row_height * len(lists))
-    canvas = Image.new("RGB", size, _PAPER)
+    canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
     left = margin + cell + 3 * _GAP
-    _centred(draw, (margin + cell // 2, _GAP), "query")
+    centred(draw, (margin + cell // 2, _GAP), "query")
     for rank in range(columns - 1):
-        _centred(draw, (left + rank * (cell + _GAP) + cell // 2, _GAP), str(rank + 1))
+        centred(draw, (left + rank * (cell + _GAP) + cell // 2, _GAP), str(rank + 1))
     for i, ranked in enumerate(lists):
         y = top + i * row_height
-        draw.text((_GAP, y + _CELL_HEIGHT // 2 - _FONT_SIZE // 2), ranked.name, _INK, _font())
+        draw.text((_GAP, y + _CELL_HEIGHT // 2 - FONT_SIZE // 2), ranked.name, INK, font())
         canvas.paste(_shown(ranked.query), (margin + 5, y + 5))
         for rank, (match, correct) in enumerate(zip(ranked.matches, ranked.correct, strict=True)):
             x = left + rank * (cell + _GAP)
@@ -197,15 +198,18 @@ def _mark(draw: ImageDraw.ImageDraw, centre: tuple[int, int], correct: bool) -> 
         draw.line([(x - 5, y + 5), (x + 5, y - 5)], WRONG, 3)
 
 
-def _centred(draw: ImageDraw.ImageDraw, top: tuple[int, int], text: str) -> None:
-    draw.text(top, text, _INK, _font(), anchor="ma")
+def centred(draw: ImageDraw.ImageDraw, top: tuple[int, int], text: str) -> None:
+    """Writes text centred below a point."""
+    draw.text(top, text, INK, font(), anchor="ma")
 
 
-def _text_width(text: str) -> int:
-    return round(_font().getlength(text))
+def text_width(text: str) -> int:
+    """The width of text in pixels."""
+    return round(font().getlength(text))
 
 
-def _font() -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(_FONT_SIZE)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow is built with FreeType everywhere
-    return font
+def font() -> ImageFont.FreeTypeFont:
+    """The font of all pictures."""
+    default = ImageFont.load_default(FONT_SIZE)
+    assert isinstance(default, ImageFont.FreeTypeFont)  # Pillow is built with FreeType everywhere
+    return default

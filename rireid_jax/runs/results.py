@@ -2,6 +2,7 @@
 
 import json
 import platform
+import textwrap
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +20,7 @@ _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain",
 _RATE_COLUMNS = (("Rank-1", "rank1"), ("Rank-5", "rank5"), ("mAP", "mAP"), ("mINP", "mINP"))
 # Shown with their deviation; 100 columns have no room for more.
 _DEVIATING = ("rank1", "rank5", "mAP")
+_WIDTH = 100  # columns of a table or a warning
 _UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its width / the greatest width."
 
 
@@ -31,7 +33,8 @@ def write_results(
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") if there are any.
+      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") and warnings if there are
+        any.
       seconds: that the run took.
 
     Returns:
@@ -58,11 +61,17 @@ def write_results(
 
 
 def results_text(results: dict[str, Any]) -> str:
-    """The table of `results.txt`, from what `results.json` holds."""
+    """The table and the warnings of `results.txt`, from what `results.json` holds."""
     rows = {results["stage"]: results}
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
-    return results_table(rows, results.get("splits", ()))
+    table = results_table(rows, results.get("splits", ()))
+    # Results of an older version, and those of classical systems, have no warnings.
+    lines = [
+        textwrap.fill(f"warning: {warning}", _WIDTH, subsequent_indent="  ")
+        for warning in results.get("warnings", ())
+    ]
+    return "\n".join([table, *([""] if lines else []), *lines])
 
 
 def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]] = ()) -> str:

@@ -17,6 +17,8 @@ from rireid_jax.evaluation.embed import Embedder
 from rireid_jax.evaluation.evaluate import Evaluation, evaluate
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.extractor import Extractor
+from rireid_jax.runs.gate_picture import draw_gates
+from rireid_jax.runs.inside import find_warnings, look_inside, trained_resolutions
 from rireid_jax.runs.metrics import MetricsWriter, NoMetrics
 from rireid_jax.runs.pictures import draw_ranked, draw_restored
 from rireid_jax.runs.results import write_results
@@ -72,13 +74,21 @@ def run_trial(
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, len(data.train_pids), parallel)
         evaluations[stage] = evaluate(config, embedder, variables, data)
-    final, baseline = final_stage(config), evaluations.get(config.baseline)
+    metrics = {
+        stage: _with_inside(config, stage, data, evaluation, trained[stage][1])
+        for stage, evaluation in evaluations.items()
+    }
+    warnings = find_warnings(config, metrics)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    final = final_stage(config)
     measured = {
         "protocol_hash": data.protocol_hash,
-        **evaluations[final].metrics,
-        "baseline": baseline.metrics if baseline else None,
+        **metrics[final],
+        "baseline": metrics.get(config.baseline),
         "stage": final,
         "step": trained[final][0],
+        "warnings": warnings,
     }
     if "://" not in workdir:
         distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
@@ -223,6 +233,16 @@ def _scorer(config: ConfigDict, stage: str, data: Built, parallel: Parallel) -> 
     return score
 
 
+def _with_inside(
+    config: ConfigDict, stage: str, data: Built, evaluation: Evaluation, variables: Variables
+) -> dict[str, Any]:
+    """The metrics of a stage, and what happens inside its network."""
+    inside = distributed.from_first(
+        lambda: look_inside(config, stage, data, evaluation.query, variables)
+    )
+    return {**evaluation.metrics, "inside": inside}
+
+
 def _draw(
     config: ConfigDict,
     workdir: str,
@@ -244,5 +264,9 @@ def _draw(
     if config.stages[stage].super_resolution != "bilinear":
         restore = Extractor.from_variables(config, stage, variables).restore
     draw_restored(folder, data, evaluations[stage], restore)
-    if evaluations[stage].query.features.shape[1]:
+    query = evaluations[stage].query
+    if query.features.shape[1]:
         draw_ranked(folder, data, evaluations)
+    if query.gates.shape[1]:
+        resolutions = trained_resolutions(config, stage, data, query)
+        draw_gates(folder, query.gates, resolutions)

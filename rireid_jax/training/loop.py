@@ -32,6 +32,7 @@ from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import Metrics, make_train_step
+from rireid_jax.training.terms import mean_over_steps
 from rireid_jax.training.trace import Trace
 from rireid_jax.weights import load_backbone
 
@@ -262,7 +263,6 @@ def _batches(
     """Returns this process's batches from step `start` on; leaving the context ends the worker processes."""
     spec = config.stages[stage]
     anonymous = spec.dataset != ""  # only the config's own data set has identities
-    one = spec.resolution_width
     kernel = "bicubic" if anonymous else config.data.recipe.get("kernel", "bicubic")
     augmentation = Augmentation(kernel=kernel, **spec.augmentation)
     needs = {need for name, own in spec.losses.items() if own.weight for need in LOSSES[name].needs}
@@ -276,7 +276,7 @@ def _batches(
         augmentation=augmentation,
         images_per_identity=spec.images_per_identity,
         targets=bool(needs & {"target", "mask"}),
-        resolution_scale=data.width_max / one if one else 1.0,
+        resolution_scale=data.resolution_scale(spec.resolution_width),
         workers=config.data.workers,
         process_index=parallel.process_index,
         process_count=parallel.process_count,
@@ -359,22 +359,22 @@ class _Progress:
         _print_progress(record, self._total, seconds_a_step)
 
 
-def _averages(stage: str, steps: list[Metrics]) -> dict[str, float]:
-    """Returns the means of a period's metrics, which are fetched in one transfer.
+def _averages(stage: str, steps: list[Metrics]) -> dict[str, float | None]:
+    """Returns the means of a period's metrics, which are fetched in one transfer; None if no example had a metric.
 
     Raises:
       UserError: a metric is not finite.
     """
     values = jax.device_get(steps)
     for metrics in values:
-        broken = [name for name, value in metrics.items() if not np.isfinite(value)]
+        broken = [name for name, value in metrics.items() if not np.isfinite(value).all()]
         if broken:
             raise UserError(
                 f"config.stages.{stage}: {' and '.join(broken)} became {metrics[broken[0]]}, expected finite "
                 "values; the checkpoints before it are kept. Try a smaller optimizer.MODULE.rate"
             )
     names = values[0] if values else ()
-    return {name: float(np.mean([metrics[name] for metrics in values])) for name in names}
+    return {name: mean_over_steps([metrics[name] for metrics in values]) for name in names}
 
 
 def _print_progress(record: dict[str, Any], total: int, seconds_a_step: float) -> None:

@@ -14,10 +14,10 @@ from rireid_jax.models.interfaces import Context
 from rireid_jax.models.network import Network, Outputs
 from rireid_jax.models.pixels import normalise
 from rireid_jax.training.state import TrainState
-from rireid_jax.training.terms import Inputs
+from rireid_jax.training.terms import Counted, Inputs
 
 Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
+Metrics = dict[str, jax.Array | Counted]
 StepFunction = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 

@@ -1,12 +1,13 @@
 """The interface of loss terms. A stage minimises the sum of its terms, each times its loss weight (Eq. 4, Eq. 9)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from rireid_jax.components import Fields
@@ -42,18 +43,44 @@ class Inputs:
     axis_name: str | None
 
 
+class Counted(NamedTuple):
+    """A metric that only some examples of a batch have: its mean is `total / number`, over any devices and steps.
+
+    Attributes:
+      total: sum over the examples that have it, divided by the number of all examples of this device.
+      number: number of examples that have it, divided by that of all; 0 if the metric is unknown for this batch.
+    """
+
+    total: Float[Array, ""]
+    number: Float[Array, ""]
+
+    @classmethod
+    def of(cls, each: Float[Array, " B"], counted: Bool[Array, " B"]) -> "Counted":
+        """Returns the metric of a batch; where an example does not count, its value may be anything."""
+        # This is a `where` and not a product, because such a value need not be finite.
+        return cls(jnp.where(counted, each, 0).mean(), counted.astype(each.dtype).mean())
+
+
+def mean_over_steps(values: Sequence[np.ndarray | Counted]) -> float | None:
+    """Returns the mean of a metric of several steps, on the host; None if no example of any step has it."""
+    if not isinstance(values[0], Counted):
+        return float(np.mean(values))
+    total, number = np.asarray(values, np.float64).sum(0).tolist()
+    return total / number if number else None
+
+
 @dataclass(frozen=True)
 class Value:
     """The result of a term.
 
     Attributes:
       each: one value per example; the loss is their mean over the global batch.
-      metrics: scalars to log, each a mean over this device's examples.
+      metrics: scalars to log, each a mean over this device's examples, or over those of them that count.
       batch_stats: running statistics that the term has updated, by module.
     """
 
     each: Float[Array, " B"]
-    metrics: dict[str, Float[Array, ""]] = field(default_factory=dict)
+    metrics: Mapping[str, Float[Array, ""] | Counted] = field(default_factory=dict)
     batch_stats: dict[str, Any] = field(default_factory=dict)
 
 

@@ -64,6 +64,11 @@ def test_results(whole_run):
     assert baseline["psnr"] == baseline["psnr_bilinear"]
     assert results["gates"]
     assert not results["baseline"]["gates"]
+    assert len(results["inside"]["gates"]) == len(results["gates"][0]["wL"])
+    assert all(-1 <= block["correlation_wH"] <= 1 for block in results["inside"]["gates"])
+    assert all(0 < block["distance"] < 1 for block in results["inside"]["streams"])
+    assert results["baseline"]["inside"] == {"gates": [], "streams": []}
+    assert isinstance(results["warnings"], list)
     assert results["config"]["data"]["image_size"] == [32, 16]
     assert {"jax", "flax", "python", "rireid_jax", "device"} <= set(results["versions"])
 
@@ -86,6 +91,11 @@ def test_metrics(whole_run):
     assert pretraining[3]["epoch"] == pytest.approx(4 / 3)
     joint = next(r for r in records if r["stage"] == "joint")
     assert {"ffsr_loss", "identity_loss", "resolution_loss", "accuracy"} <= set(joint)
+    restoring = [r for r in records if r["stage"] in ("ffsr_pretrain", "ffsr", "joint")]
+    measured = [r for r in restoring if r["psnr"] is not None]
+    assert {r["stage"] for r in measured} == {"ffsr_pretrain", "ffsr", "joint"}
+    assert all(5 < r[name] < 60 for r in measured for name in ("psnr", "psnr_bilinear"))
+    assert all(r["psnr_foreground"] is None for r in restoring)  # there are no masks
     rife = [r["learning_rate"] for r in records if r["stage"] == "rife"]
     np.testing.assert_allclose(rife, [0.01] * 12 + [0.001] * 12, rtol=1e-6)
 
@@ -108,6 +118,9 @@ def test_pictures(whole_run):
         assert picture.format == "PNG"
         assert 11 * 40 < picture.width < 1500
         assert 8 * 128 < picture.height < 9 * 170
+    with Image.open(whole_run.workdir / "gates.png") as picture:
+        assert picture.format == "PNG"
+        assert 4 * 240 < picture.width < 1500
 
 
 def test_table(whole_run):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from rireid_jax.evaluation.restoration import masked_mean, psnr, ssim_map
+from rireid_jax.evaluation.ssim import ssim_map
+from rireid_jax.models.psnr import masked_mean, psnr
 
 
 def image_pairs(shape=(3, 40, 24, 3)):

@@ -85,6 +85,29 @@ def test_average():
     assert "rank1_std" not in first
 
 
+def inside(error, distance):
+    streams = [{"block": "dsb1", "distance": distance}]
+    return {"gates": [{"error": error, "sum_mean": 1.0}, {"error": 0.5}], "streams": streams}
+
+
+def test_average_of_what_is_inside():
+    trials = {
+        0: TRIALS[0] | {"inside": inside(0.2, 0.0), "warnings": ["gates are constant"]},
+        3: TRIALS[3] | {"inside": inside(0.4, 0.5), "warnings": []},
+    }
+    mean = average(trials)
+    assert mean["inside"] == {
+        "gates": [{"error": pytest.approx(0.3), "sum_mean": 1.0}, {"error": 0.5}],
+        "streams": [{"block": "dsb1", "distance": 0.25}],
+    }
+    assert mean["warnings"] == ["trial 0: gates are constant"]
+    # An older version wrote neither for its trials.
+    mean = average({0: TRIALS[0], 3: trials[3]})
+    assert mean["inside"] == trials[3]["inside"]
+    assert mean["baseline"]["inside"] is average(TRIALS)["inside"] is None
+    assert mean["warnings"] == []
+
+
 def test_average_of_one_has_no_deviation():
     mean = average({3: TRIALS[3]})
     assert mean["rank1"] == 1.0

@@ -3,8 +3,11 @@
 import numpy as np
 from PIL import Image
 
+from rireid_jax.runs.gate_picture import draw_gates, gates_figure
 from rireid_jax.runs.pictures import (
+    BLUE,
     RIGHT,
+    VERMILION,
     WRONG,
     RankedList,
     ranked_figure,
@@ -85,3 +88,24 @@ def test_save_png(tmp_path):
     with Image.open(tmp_path / "restored.png") as read:
         assert read.format == "PNG"
         np.testing.assert_array_equal(np.asarray(read), np.asarray(figure))
+
+
+def test_gates_figure():
+    """Gates that say 0.9 and 0.1 at r = 0.25 and at r = 0.75: marks there, and the axes next to each other."""
+    r = np.repeat([0.25, 0.75], 5)
+    gates = np.broadcast_to(np.float32([0.9, 0.1]), (10, 2, 2))
+    figure = gates_figure(gates, r)
+    assert figure.width > 2 * 240
+    one = gates_figure(gates[:, :1], r)
+    assert 240 < one.width < 400
+    round_marks, square_marks = (np.nonzero(has(one, c))[0] for c in (VERMILION, BLUE))
+    panel = slice(0, 280)  # the legend is below
+    high, low = (np.nonzero(has(one, colour)[panel])[0] for colour in (VERMILION, BLUE))
+    assert abs(np.median(low) - np.median(high) - 0.8 * 240) < 12
+    assert 280 < round_marks.max() < square_marks.max()  # the legend
+
+
+def test_gates_of_one_query(tmp_path):
+    draw_gates(tmp_path, np.full((1, 1, 2), 0.5, np.float32), np.array([1.0]))
+    with Image.open(tmp_path / "gates.png") as picture:
+        assert picture.format == "PNG"

@@ -1,6 +1,6 @@
 """The tables that a run prints."""
 
-from rireid_jax.runs.results import results_table
+from rireid_jax.runs.results import results_table, results_text
 from rireid_jax.text_table import aligned
 
 
@@ -56,3 +56,15 @@ def test_no_row_of_bilinear_images_where_nothing_is_known_of_them():
     unknown = metrics(0.5, None, bins=())
     unknown["restoration"]["psnr_bilinear"] = None
     assert "bilinear" not in results_table({"joint": unknown})
+
+
+def test_warnings_are_below_the_table():
+    results = {**metrics(0.5, 21.0), "stage": "joint", "baseline": None}
+    table = results_text(results)  # of an older version, without warnings
+    assert table == results_table({"joint": results}) == results_text(results | {"warnings": []})
+    text = results_text(results | {"warnings": ["short", "long " * 30]})
+    rest = text.removeprefix(table).split("\n")
+    assert rest[:3] == ["", "", "warning: short"]
+    assert " ".join(rest[3:]).split() == ["warning:", *["long"] * 30]
+    assert len(rest) == 5
+    assert max(map(len, rest)) <= 100

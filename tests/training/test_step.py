@@ -26,11 +26,13 @@ from rireid_jax.components import MASKS
 from rireid_jax.models.ffsr import FFSR
 from rireid_jax.models.interfaces import SuperResolution
 from rireid_jax.models.network import Network
-from rireid_jax.models.pixels import DEVIATION
+from rireid_jax.models.pixels import DEVIATION, MEAN
+from rireid_jax.training.losses.restoration import measure_psnr
 from rireid_jax.training.masks.gaussian import gaussian_mask
 from rireid_jax.training.masks.released import released_mask
 from rireid_jax.training.state import create_state
 from rireid_jax.training.step import make_train_step
+from rireid_jax.training.terms import mean_over_steps
 
 pytestmark = pytest.mark.usefixtures("float64")
 STAGES = ("ffsr", "joint")
@@ -50,7 +52,7 @@ def case_of(name):
     before = create_state(random_variables(network), optimizer, spec.train)
     step = jax.jit(make_train_step(config, "baseline", network, optimizer))
     after, metrics = step(before, random_batch(0))
-    return spec, Step(before, after, {name: float(value) for name, value in metrics.items()})
+    return spec, Step(before, after, jax.tree.map(float, metrics))
 
 
 @pytest.fixture(params=[*STAGES, "frozen_ffsr", "frozen_extractor"])
@@ -190,3 +192,54 @@ def test_nothing_to_restore_is_no_loss():
         batch[nothing] = np.zeros_like(batch[nothing])
         metrics, gradient = brighten("segmentation", batch)
         assert metrics["loss"] == metrics["gradient_norm"] == gradient == 0
+
+
+def hand_worked_batch():
+    """Restored images, and a batch whose bilinear images are off by 0.2 = 51 / 255, where they are not the original."""
+    target = np.full((4, 2, 4, 3), 102, np.uint8)
+    image = target + 51
+    image[1] = target[1]  # its own original
+    mask = np.full((4, 2, 4), 255, np.uint8)
+    mask[0, :, 2:] = 0
+    error = np.full((4, 2, 4, 3), 0.1)
+    error[0, :, 2:] = 0.3
+    error[2] = np.nan  # it has no target
+    restored = jnp.asarray((target / 255 + error - MEAN) / DEVIATION)
+    has_target = np.array([1, 1, 0, 1], np.float32)
+    arrays = {"image": image, "target": target, "mask": mask, "has_target": has_target}
+    return restored, {name: jnp.asarray(array) for name, array in arrays.items()}
+
+
+def test_psnr_of_restored_training_images():
+    metrics = measure_psnr(*hand_worked_batch())
+    first = -10 * np.log10((0.1**2 + 0.3**2) / 2)  # 13.01 dB; its masked left half has 20
+    bilinear = -10 * np.log10(0.2**2)
+    expected = {
+        "psnr": ((first + 20) / 2, 2),
+        "psnr_bilinear": (bilinear, 2),
+        "psnr_foreground": (20, 1),
+        "psnr_foreground_bilinear": (bilinear, 1),
+    }
+    assert metrics.keys() == expected.keys()
+    for name, (mean, count) in expected.items():
+        assert mean_over_steps([metrics[name]]) == pytest.approx(mean, rel=1e-6), name
+        assert float(metrics[name].number) == count / 4
+
+
+def test_psnr_of_steps_is_the_mean_over_their_images():
+    restored, batch = hand_worked_batch()
+    nothing = measure_psnr(restored, batch | {"has_target": batch["has_target"] * 0})
+    whole = measure_psnr(restored, batch)
+    last = measure_psnr(restored, batch | {"has_target": jnp.array([0.0, 0, 0, 1])})
+    assert mean_over_steps([nothing["psnr"]] * 2) is None
+    first = -10 * np.log10(0.05)
+    found = mean_over_steps([nothing["psnr"], whole["psnr"], last["psnr"]])
+    assert found == pytest.approx((first + 20 + 20) / 3, rel=1e-6)
+    assert mean_over_steps([np.array(1.0), np.array(2.0)]) == 1.5
+
+
+def test_a_mask_without_area_has_no_psnr():
+    restored, batch = hand_worked_batch()
+    metrics = measure_psnr(restored, batch | {"mask": batch["mask"] * 0})
+    assert mean_over_steps([metrics["psnr_foreground"]]) is None
+    assert mean_over_steps([metrics["psnr"]]) is not None

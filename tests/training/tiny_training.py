@@ -100,13 +100,13 @@ class Step:
 
     before: TrainState
     after: TrainState
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
 
 
 def one_step(config: ConfigDict, stage: str) -> Step:
     before = initial_state(config, stage)
     after, metrics = one_device_step(config, stage)(before, random_batch(0))
-    return Step(before, after, {name: float(value) for name, value in metrics.items()})
+    return Step(before, after, jax.tree.map(float, metrics))
 
 
 _compiled: dict[tuple[str, str], Any] = {}

@@ -51,6 +51,14 @@ class Built:
     splits: Mapping[str, RecordSource]
     path: str
 
+    def resolution_scale(self, resolution_width: int) -> float:
+        """Returns the factor from a record's r to that of a stage, before it is cut off at 1 (`batches.rescaled`).
+
+        Args:
+          resolution_width: `stage.resolution_width`, the width of r = 1 in the stage, in pixels; 0: `width_max`.
+        """
+        return self.width_max / resolution_width if resolution_width else 1.0
+
 
 def check_same_files(builder: RecordBuilder) -> None:
     """A data set that has been built is used for the files that it was built from.
