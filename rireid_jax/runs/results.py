@@ -1,4 +1,4 @@
-"""What a run leaves: `results.json` and `results.txt`."""
+"""What a run leaves: `results.json`, `results.txt` and `queries.npz`."""
 
 import json
 import platform
@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 
 from rireid_jax import distributed
 from rireid_jax.config import recipe_title
+from rireid_jax.evaluation.intervals import Comparison, drawn_from
 from rireid_jax.runs.files import jsonable, write_whole
+from rireid_jax.runs.queries import Queries, write_queries
 from rireid_jax.text_table import aligned
 
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -24,15 +26,21 @@ _UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its wi
 
 @distributed.by_first
 def write_results(
-    workdir: str, config: ConfigDict, measured: dict[str, Any], seconds: float
+    workdir: str,
+    config: ConfigDict,
+    measured: dict[str, Any],
+    seconds: float,
+    queries: Queries | None = None,
 ) -> dict[str, Any]:
-    """Writes both files, `results.json` last: a run that has it is complete.
+    """Writes the files, `results.json` last: a run that has it is complete.
 
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") if there are any.
+      measured: protocol hash, metrics, baseline, comparison, stage and step, and the trials ("splits") if there
+        are any.
       seconds: that the run took.
+      queries: their outcomes; None where the folders of trials have them.
 
     Returns:
       What `results.json` holds.
@@ -53,6 +61,8 @@ def write_results(
     results = jsonable(results)  # so that it makes no difference whether results are new or read
     folder = epath.Path(workdir)
     write_whole(folder / "results.txt", results_text(results) + "\n")
+    if queries:
+        write_queries(workdir, queries)
     write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
@@ -62,7 +72,31 @@ def results_text(results: dict[str, Any]) -> str:
     rows = {results["stage"]: results}
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
-    return results_table(rows, results.get("splits", ()))
+    table = results_table(rows, results.get("splits", ()))
+    if not results.get("comparison"):  # an older version wrote none
+        return table
+    comparison = Comparison.from_json(results["comparison"])
+    return f"{table}\n\n{comparison_table(results['stage'], results['config']['baseline'], comparison)}"
+
+
+def comparison_table(system: str, baseline: str, comparison: Comparison) -> str:
+    """The differences between two systems, with intervals and verdicts."""
+    parts = [
+        ("all queries", comparison.rank1, comparison.mAP),
+        *(
+            (f"r in {b['low']:.2f}-{b['high']:.2f}", b["rank1"], b["mAP"])
+            for b in comparison.by_resolution
+        ),
+    ]
+    lines = [[f"{system} -\n{baseline}", "Rank-1", "", "mAP", "", "IDs"]]
+    for part, *differences in parts:
+        cells = [c for d in differences for c in ((d.in_points(), d.verdict) if d else ("-", "-"))]
+        lines.append([part, *cells, str(differences[0].num_identities if differences[0] else 0)])
+    over = drawn_from(comparison.rank1.num_identities, comparison.rank1.num_seeds)
+    return (
+        f"{aligned(lines)}\nDifferences in points with 95 % intervals; one whose interval holds 0 cannot be told.\n"
+        f"Intervals over {over}."
+    )
 
 
 def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]] = ()) -> str:
