@@ -1,5 +1,6 @@
 """The configs and folders of the rows' runs, and what can stand in their way."""
 
+import numpy as np
 import pytest
 from measured import few_pedestrians, get_config
 
@@ -40,7 +41,9 @@ def test_obstacles_and_classical_systems(tmp_path):
     assert obstacle(config, "densenet121", data, True) == ""
 
     assert set(PARTIAL) == set(CLASSICAL)
-    metrics = score(config, "judea", data)
+    metrics, found = score(config, "judea", data)
+    assert metrics["rank1"] == np.nanmean(found.rank1)
+    assert metrics["mAP"] == pytest.approx(np.nanmean(found.average_precision))
     assert 0 < metrics["mAP"] <= 1
     assert metrics["num_query"] == 32
 
