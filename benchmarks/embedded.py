@@ -94,7 +94,8 @@ def _verdicts(comparison: Comparison) -> str:
     return (
         "\n".join(map(_row, lines))
         + f"\n\nDifferences in points, with 95 % intervals over {over}. A difference whose interval holds 0 cannot be"
-        "\ntold. In the paper Rank-1 is higher on every data set; a lower gap means that low images lose less."
+        "\ntold. With two or three seeds the intervals are too narrow (`rireid_jax/evaluation/intervals.py`). In the"
+        "\npaper Rank-1 is higher on every data set; a lower gap means that low images lose less."
     )
 
 

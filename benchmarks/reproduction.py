@@ -18,7 +18,8 @@ _TEXT = """\
 All systems in a comparison have the same start and the same number of epochs. A verdict is about these data, this
 size of network and these seeds, and about nothing else. A claim about Rank-1 "holds", or "does not hold", if the 95 %
 interval of the difference leaves out 0, and otherwise it "cannot be told". The interval is a bootstrap over the
-identities of the queries and over the seeds; where a system has one seed, it says nothing about another training.
+identities of the queries and over the seeds; where a system has one seed, it says nothing about another training, and
+with two or three it is too narrow (`rireid_jax/evaluation/intervals.py` says by how much).
 Claims about complexity and about O of Eq. 2 are judged by the figures alone.
 """
 

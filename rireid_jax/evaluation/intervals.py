@@ -8,7 +8,10 @@ what follows from the seed cancels out too, else those of each system alone.
 
 The interval is that of the percentiles. It takes no account of what cannot be drawn: with one seed it says nothing
 about another training, and with a few it is too narrow, because a bootstrap of n values has (n - 1) / n of their
-variance. Identities that several trials share are drawn in each trial alone, as if they were different people.
+variance. In a simulation (96 identities, a standard error of some 2 points from them, and a deviation of 5 points from
+the seed of each system), 77 % of the nominal 95 % intervals held the truth with two seeds, 86 % with three, and 92 %
+with ten (`tests/evaluation/test_intervals.py` repeats it). Identities that several trials share are drawn in each trial
+alone, as if they were different people.
 """
 
 import dataclasses

@@ -181,6 +181,27 @@ def test_coverage_on_queries_that_come_in_clusters():
     assert by_query / repeats < 0.75
 
 
+@pytest.mark.parametrize(
+    ("seeds", "least", "most"), [(2, 0.65, 0.88), (3, 0.76, 0.95), (10, 0.87, 1)]
+)
+def test_coverage_with_seeds_is_less_than_nominal_where_they_are_few(seeds, least, most):
+    """With each seed, each system is off by a normal number of deviation 0.05. The true difference is 0.03."""
+    rng = np.random.default_rng(5)
+    people, shots, repeats = 96, 5, 150
+    pids = np.repeat(np.arange(people), shots)
+    covered = 0
+    for _ in range(repeats):
+        difficulty = np.repeat(rng.normal(0.5, 0.3, people), shots)
+        gain = np.repeat(rng.normal(0.03, 0.15, people), shots)
+        systems = []
+        for mean in (difficulty + gain, difficulty):
+            noise = rng.normal(0, 0.05, (seeds, 1)) + rng.normal(0, 0.3, (seeds, len(pids)))
+            systems.append({s: [outcomes(pids, mean + noise[s])] for s in range(seeds)})
+        found = compare(*systems, (0.0, 1.0), 500).rank1
+        covered += found.low <= 0.03 <= found.high
+    assert least <= covered / repeats <= most
+
+
 def test_bins_of_resolution_and_the_gap_between_them():
     pids, resolutions = [0, 1, 2, 0, 1, 2], [0.2] * 3 + [0.9] * 3
     ours = alone(pids, [0.5] * 3 + [1.0] * 3, resolutions=resolutions)
