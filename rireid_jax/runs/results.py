@@ -88,13 +88,14 @@ def comparison_table(system: str, baseline: str, comparison: Comparison) -> str:
             for b in comparison.by_resolution
         ),
     ]
-    lines = [[f"{system} -\n{baseline}", "Rank-1", "", "mAP", "", "IDs"]]
+    lines = [["difference", "Rank-1", "", "mAP", "", "IDs"]]
     for part, *differences in parts:
         cells = [c for d in differences for c in ((d.in_points(), d.verdict) if d else ("-", "-"))]
         lines.append([part, *cells, str(differences[0].num_identities if differences[0] else 0)])
     over = drawn_from(comparison.rank1.num_identities, comparison.rank1.num_seeds)
     return (
-        f"{aligned(lines)}\nDifferences in points with 95 % intervals; one whose interval holds 0 cannot be told.\n"
+        f"{aligned(lines)}\n"
+        f"Differences {system} - {baseline} in points, 95 % intervals: where one holds 0, it cannot be told.\n"
         f"Intervals over {over}."
     )
 

@@ -86,6 +86,7 @@ def test_differences_are_below_the_table():
         ["r", "in", "0.30-0.50", *told],
         ["r", "in", "0.50-1.00", *nothing],
     ]
+    assert lines[-2].startswith("Differences joint - baseline in points, 95 % intervals")
     assert lines[-1] == (
         "Intervals over 4 identities, one seed: nothing is said about another training."
     )
