@@ -45,7 +45,7 @@ def test_results_of_an_older_version_have_no_interval():
     systems = {"rife": measured(0.5, 0.5), "resnet50": System({0: result(0.25)})}
     found = claims(systems)["RIFE is above the baseline"]
     assert found["verdict"] == "cannot be told"
-    assert found["ours"].startswith("+25.0 points of Rank-1; no interval, because an older version")
+    assert found["ours"].startswith("+25.0 points of Rank-1; no interval: an older version")
 
 
 def test_claims_are_about_rows_that_their_table_prints():
