@@ -9,13 +9,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rireid_jax.paper.claims import VERDICTS
+
 _TEXT = """\
 # Which of the paper's claims show here
 
 `make report` makes this page from the report of `--mode report --config configs/ablation.py:{dataset}`: {about}.
 All systems in a comparison have the same start and the same number of epochs. A verdict is about these data, this
-size of network and these seeds, and about nothing else. A claim "holds" if it holds with every seed, and "holds on
-average" if it holds for the mean over the seeds.
+size of network and these seeds, and about nothing else. A claim about Rank-1 "holds", or "does not hold", if the 95 %
+interval of the difference leaves out 0, and otherwise it "cannot be told". The interval is a bootstrap over the
+identities of the queries and over the seeds; where a system has one seed, it says nothing about another training, and
+with two or three it is too narrow (`rireid_jax/evaluation/intervals.py` says by how much).
+Claims about complexity and about O of Eq. 2 are judged by the figures alone.
 """
 
 
@@ -40,10 +45,7 @@ def main(workdir: str) -> None:
 
 
 def _summary(claims: list[dict[str, Any]]) -> str:
-    counts = {
-        verdict: sum(claim["verdict"] == verdict for claim in claims)
-        for verdict in ("holds", "holds on average", "does not hold", "not run")
-    }
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in VERDICTS}
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return f"{len(claims)} claims: {verdicts}."
 

@@ -3,8 +3,8 @@
     python benchmarks/same_figures.py [RUN ...] [--before=COMMIT] [--folder=FOLDER]
 
 Each run is made twice on the same built data, by `COMMIT` in a temporary worktree and by the working tree. The two
-`results.json` must be equal to the last digit, except for config, versions and seconds. Runs that `FOLDER` already
-holds are not repeated. All runs take about 50 minutes on two idle cores; `joint_short` alone takes three.
+`results.json` must be equal to the last digit, except for config, versions, seconds and comparison. Runs that `FOLDER`
+already holds are not repeated. All runs take about 50 minutes on two idle cores; `joint_short` alone takes three.
 
 Fields have moved since, so the two versions need different flags (`_EPOCH`, `_TRICKS`). In the earlier version the
 stage `backbone` of configs/strong.py shared the tricks of the other stages. Tricks are now settings of a stage, so the
@@ -23,7 +23,12 @@ from absl import app, flags
 BEFORE = flags.DEFINE_string("before", "99a42b3", "Commit to compare with.")
 FOLDER = flags.DEFINE_string("folder", "runs/same-figures", "Where runs, logs and data go.")
 ROOT = Path(__file__).parents[1]
-_IGNORED = ("config", "seconds", "versions")
+_IGNORED = (
+    "config",
+    "seconds",
+    "versions",
+    "comparison",
+)  # the last follows from the others' queries
 
 # Flags that cut a stage to one epoch, in the earlier and in the later version.
 _EPOCH = (

@@ -11,7 +11,7 @@ from rireid_jax import distributed
 from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.evaluation.embed import Embedder, Embedding
-from rireid_jax.evaluation.scoring import by_resolution, rank_queries, summarize
+from rireid_jax.evaluation.scoring import Outcomes, by_resolution, outcomes, rank_queries, summarize
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 
@@ -24,11 +24,13 @@ class Evaluation:
       metrics: as `results.json` holds them; what does not apply is None.
       query: embedding of the queries.
       gallery: embedding of the gallery.
+      outcomes: of the queries, in the first process; None in the others, and without an extractor.
     """
 
     metrics: dict[str, Any]
     query: Embedding
     gallery: Embedding
+    outcomes: Outcomes | None = None
 
 
 def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) -> Evaluation:
@@ -42,24 +44,29 @@ def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) 
     """
     query = embedder(variables, data.splits["query"])
     gallery = embedder(variables, data.splits["gallery"])
+    kept: list[Outcomes] = []
+
+    def score() -> dict[str, Any]:
+        metrics, found = _rates(config, query, gallery)
+        kept.extend(found)
+        metrics["restoration"] = _restoration(query, gallery)
+        metrics["gates"] = _gates(config, query)
+        return metrics
+
     # All processes have all features; for one to rank them leaves the machine's cores to it.
-    metrics = distributed.from_first(lambda: _metrics(config, query, gallery))
-    return Evaluation(metrics, query, gallery)
+    metrics = distributed.from_first(score)
+    return Evaluation(metrics, query, gallery, kept[0] if kept else None)
 
 
-def _metrics(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:
-    metrics = _rates(config, query, gallery)
-    metrics["restoration"] = _restoration(query, gallery)
-    metrics["gates"] = _gates(config, query)
-    return metrics
-
-
-def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str, Any]:
+def _rates(
+    config: ConfigDict, query: Embedding, gallery: Embedding
+) -> tuple[dict[str, Any], list[Outcomes]]:
+    """Rates, and the outcomes that they are means of; no outcomes without an extractor."""
     scoring = evaluation_protocol(config)
     metrics: dict[str, Any] = {"protocol": scoring["protocol"]}
     if not query.features.shape[1]:
         counts = {"num_query": len(query.pids), "num_gallery": len(gallery.pids)}
-        return metrics | dict.fromkeys(RATES) | counts | {"by_resolution": []}
+        return metrics | dict.fromkeys(RATES) | counts | {"by_resolution": []}, []
     ranking = rank_queries(
         query.features,
         gallery.features,
@@ -71,7 +78,8 @@ def _rates(config: ConfigDict, query: Embedding, gallery: Embedding) -> dict[str
     )
     bins = by_resolution(ranking, query.resolutions, config.eval.bins)
     deviation = PROTOCOLS[scoring["protocol"]].draws
-    return metrics | summarize(ranking, deviation) | {"by_resolution": bins}
+    metrics |= summarize(ranking, deviation) | {"by_resolution": bins}
+    return metrics, [outcomes(ranking, query.pids, query.resolutions)]
 
 
 def _restoration(query: Embedding, gallery: Embedding) -> dict[str, float | None]:

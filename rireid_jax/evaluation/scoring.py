@@ -4,11 +4,13 @@ An image of identity -1 is junk and is never ranked; identity 0 is an identity l
 a correct match is not counted.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Float, Int
 
 from rireid_jax.components import PROTOCOLS
 from rireid_jax.errors import UserError
@@ -16,6 +18,28 @@ from rireid_jax.evaluation.distances import labelled_features
 from rireid_jax.evaluation.ranking import Ranking
 
 CMC_RANKS = (1, 5, 10, 20)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcomes:
+    """What a system makes of each of Q queries, in the order of the split.
+
+    Attributes:
+        pids: identities.
+        resolutions: r in (0, 1].
+        rank1: whether the first image is a correct match, as 0 or 1, or the mean of it over the draws of
+            the gallery; nan where the query does not count.
+        average_precision: likewise.
+    """
+
+    pids: Int[np.ndarray, " Q"]
+    resolutions: Float[np.ndarray, " Q"]
+    rank1: Float[np.ndarray, " Q"]
+    average_precision: Float[np.ndarray, " Q"]
+
+    def counted(self) -> Bool[np.ndarray, " Q"]:
+        """Whether each query counts."""
+        return ~np.isnan(self.rank1)
 
 
 def rank(
@@ -119,6 +143,18 @@ def summarize(ranking: Ranking, deviation: bool = False) -> dict[str, float | in
     }
 
 
+def outcomes(
+    ranking: Ranking, query_pids: npt.ArrayLike, query_resolutions: npt.ArrayLike
+) -> Outcomes:
+    """The outcome of each query, whose means over what counts are Rank-1 and mAP of `summarize`."""
+    return Outcomes(
+        np.asarray(query_pids),
+        np.asarray(query_resolutions, np.float32),
+        np.where(ranking.valid, np.mean(ranking.first_match == 0, axis=0), np.nan),
+        np.where(ranking.valid, np.mean(ranking.average_precision, axis=0), np.nan),
+    )
+
+
 def by_resolution(
     ranking: Ranking,
     query_resolutions: npt.ArrayLike,
@@ -138,24 +174,13 @@ def by_resolution(
     Raises:
         UserError: the edges do not ascend, or a resolution is in none of the bins.
     """
-    # In float32, as records store r, so that a ratio of 1/3 is on the edge 1/3 and not next to it.
-    bounds = np.asarray(edges, np.float32)
-    resolution = np.asarray(query_resolutions, np.float32)
-    if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
-        raise UserError(f"edges: found {list(edges)}, expected two or more ascending numbers")
-    if resolution.shape != ranking.valid.shape:
+    if np.shape(query_resolutions) != ranking.valid.shape:
         raise UserError(
-            f"query_resolutions: found shape {list(resolution.shape)}, "
+            f"query_resolutions: found shape {list(np.shape(query_resolutions))}, "
             f"expected [{len(ranking.valid)}], one a query"
         )
-    inside = (bounds[0] < resolution) & (resolution <= bounds[-1])
-    if not inside.all():
-        raise UserError(
-            f"query_resolutions: {np.count_nonzero(~inside)} of {len(inside)} lie outside "
-            f"({edges[0]}, {edges[-1]}], first {resolution[~inside][0]}"
-        )
+    bin_of_query = bins_of(query_resolutions, edges)
     bins: list[dict[str, float | int | None]] = []
-    bin_of_query = np.searchsorted(bounds, resolution, side="left") - 1
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         member = (bin_of_query == i) & ranking.valid
         num_query = int(np.count_nonzero(member))
@@ -171,3 +196,21 @@ def by_resolution(
             }
         )
     return bins
+
+
+def bins_of(
+    query_resolutions: npt.ArrayLike, edges: Sequence[float | int]
+) -> Int[np.ndarray, " Q"]:
+    """The bin of resolution of each query, from 0 on; arguments and errors are those of `by_resolution`."""
+    # In float32, as records store r, so that a ratio of 1/3 is on the edge 1/3 and not next to it.
+    bounds = np.asarray(edges, np.float32)
+    resolution = np.asarray(query_resolutions, np.float32)
+    if bounds.ndim != 1 or len(bounds) < 2 or not (np.diff(bounds) > 0).all():
+        raise UserError(f"edges: found {list(edges)}, expected two or more ascending numbers")
+    inside = (bounds[0] < resolution) & (resolution <= bounds[-1])
+    if not inside.all():
+        raise UserError(
+            f"query_resolutions: {np.count_nonzero(~inside)} of {len(inside)} lie outside "
+            f"({edges[0]}, {edges[-1]}], first {resolution[~inside][0]}"
+        )
+    return np.searchsorted(bounds, resolution, side="left") - 1

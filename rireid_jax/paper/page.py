@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rireid_jax.paper.claims import FAILS, HOLDS
 from rireid_jax.paper.tables import TABLES, Data, Record, caption, cells, headings
 
 
@@ -117,7 +118,7 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> str:
     finding = ""
     for claim in claims:
         verdict = claim["verdict"]
-        kind = "yes" if verdict.startswith("holds") else "off" if verdict == "not run" else "no"
+        kind = {HOLDS: "yes", FAILS: "no"}.get(verdict, "off")
         first = claim["finding"] if claim["finding"] != finding else ""
         finding = claim["finding"]
         rows.append(

@@ -16,7 +16,14 @@ from rireid_jax.paper.claims import judge
 from rireid_jax.paper.complexity import complexities
 from rireid_jax.paper.figures import Drawing
 from rireid_jax.paper.page import page
-from rireid_jax.paper.row_runs import check_folders, obstacle, read_rows, row_parts, train_row
+from rireid_jax.paper.row_runs import (
+    check_folders,
+    obstacle,
+    read_outcomes,
+    read_rows,
+    row_parts,
+    train_row,
+)
 from rireid_jax.paper.rows import ALIASES, ROWS, seeds_of
 from rireid_jax.paper.systems.scoring import PARTIAL
 from rireid_jax.paper.tables import TABLES, Data, System, csv_text, markdown, table_records
@@ -57,11 +64,16 @@ def make_report(
             for seed in seeds_of(row, seeds):
                 train_row(config, workdir, row, seed)
         results = read_rows(config, workdir)
+        outcomes = read_outcomes(config, workdir, results)
         logger.info("writes the report")
         sizes = complexities(config, results, len(data.train_pids))
         systems = {
             row: System(
-                results.get(row, {}), obstacles[row], PARTIAL.get(row, spec.partial), sizes.get(row)
+                results.get(row, {}),
+                outcomes.get(row, {}),
+                obstacles[row],
+                PARTIAL.get(row, spec.partial),
+                sizes.get(row),
             )
             for row, spec in ROWS.items()
         }

@@ -14,9 +14,11 @@ from rireid_jax.config import stages_to
 from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
+from rireid_jax.evaluation.scoring import Outcomes
 from rireid_jax.paper.rows import CLASSICAL, ROWS
 from rireid_jax.paper.systems import scoring
 from rireid_jax.runs.averages import average
+from rireid_jax.runs.queries import Queries, read_queries, write_queries
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.run import run
 from rireid_jax.runs.shared_stages import finished_elsewhere, take_over
@@ -156,6 +158,29 @@ def read_rows(config: ConfigDict, workdir: str) -> dict[str, dict[int, dict[str,
     return {row: dict(sorted(results[row].items())) for row in ROWS if row in results}
 
 
+def read_outcomes(
+    config: ConfigDict, workdir: str, results: Mapping[str, Mapping[int, Mapping[str, Any]]]
+) -> dict[str, dict[int, list[Outcomes]]]:
+    """The outcomes of the queries by row and seed, one for each trial (a single one if there are none).
+
+    Args:
+      config: of all rows.
+      workdir: of the report.
+      results: from `read_rows`. A row and seed that an older version scored has no outcomes.
+    """
+    outcomes: dict[str, dict[int, list[Outcomes]]] = {}
+    for row, by_seed in results.items():
+        for seed, found in by_seed.items():
+            parts = row_parts(config, workdir, row, seed)
+            queries = [read_queries(part.folder) for part in parts]
+            kept = [
+                q.outcomes[found["stage"]] for q in queries if q and found["stage"] in q.outcomes
+            ]
+            if len(kept) == len(parts):
+                outcomes.setdefault(row, {})[seed] = kept
+    return outcomes
+
+
 def refuse_different_protocols(results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
     """Raises UserError unless all results have one protocol."""
     rows_of: dict[str, list[str]] = {}
@@ -193,12 +218,19 @@ def _score_classical(config: ConfigDict, workdir: str, row: str, seed: int) -> N
     started = time.monotonic()
     with locked(folder):
         claim(folder, own)
-        results = []
+        results, found = [], []
         for part in row_parts(config, workdir, row, seed):
             data = build_dataset(part.config, part.config.dataset)
-            metrics = scoring.score(part.config, row, data)
-            named = {"protocol_hash": data.protocol_hash, "baseline": None, "stage": row, "step": 0}
+            metrics, outcomes = scoring.score(part.config, row, data)
+            found.append(Queries(outcomes.pids, outcomes.resolutions, {row: outcomes}))
+            named = {"baseline": None, "comparison": None, "stage": row, "step": 0}
+            named["protocol_hash"] = data.protocol_hash
             results.append({**named, **metrics})
-        trials = trial_configs(own)
-        measured = average(dict(zip(trials, results, strict=True))) if trials else results[0]
-        write_results(folder, own, measured, time.monotonic() - started)
+        trials, seconds = trial_configs(own), time.monotonic() - started
+        if not trials:
+            write_results(folder, own, results[0], seconds, found[0])
+            return
+        for trial, queries in zip(trials, found, strict=True):
+            write_queries(trial_folder(folder, trial), queries)
+        measured = average(dict(zip(trials, results, strict=True)))
+        write_results(folder, own, {**measured, "comparison": None}, seconds)

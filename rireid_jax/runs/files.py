@@ -6,10 +6,13 @@ from typing import Any
 from etils import epath
 
 
-def write_whole(path: epath.Path, text: str) -> None:
+def write_whole(path: epath.Path, content: str | bytes) -> None:
     """Replaces a file in one go, so that a killed process leaves the old one or the new one."""
     temporary = path.parent / (path.name + ".tmp")
-    temporary.write_text(text)
+    if isinstance(content, bytes):
+        temporary.write_bytes(content)
+    else:
+        temporary.write_text(content)
     temporary.replace(path)
 
 

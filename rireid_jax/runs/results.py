@@ -1,4 +1,4 @@
-"""What a run leaves: `results.json` and `results.txt`."""
+"""What a run leaves: `results.json`, `results.txt` and `queries.npz`."""
 
 import json
 import platform
@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 
 from rireid_jax import distributed
 from rireid_jax.config import recipe_title
+from rireid_jax.evaluation.intervals import Comparison, drawn_from
 from rireid_jax.runs.files import jsonable, write_whole
+from rireid_jax.runs.queries import Queries, write_queries
 from rireid_jax.text_table import aligned
 
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -26,16 +28,21 @@ _UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its wi
 
 @distributed.by_first
 def write_results(
-    workdir: str, config: ConfigDict, measured: dict[str, Any], seconds: float
+    workdir: str,
+    config: ConfigDict,
+    measured: dict[str, Any],
+    seconds: float,
+    queries: Queries | None = None,
 ) -> dict[str, Any]:
-    """Writes both files, `results.json` last: a run that has it is complete.
+    """Writes the files, `results.json` last: a run that has it is complete.
 
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") and warnings if there are
-        any.
+      measured: protocol hash, metrics, baseline, comparison, stage and step, and the trials ("splits") and warnings if
+        there are any.
       seconds: that the run took.
+      queries: their outcomes; None where the folders of trials have them.
 
     Returns:
       What `results.json` holds.
@@ -56,6 +63,8 @@ def write_results(
     results = jsonable(results)  # so that it makes no difference whether results are new or read
     folder = epath.Path(workdir)
     write_whole(folder / "results.txt", results_text(results) + "\n")
+    if queries:
+        write_queries(workdir, queries)
     write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
@@ -66,12 +75,40 @@ def results_text(results: dict[str, Any]) -> str:
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
     table = results_table(rows, results.get("splits", ()))
+    parts = [table]
+    if results.get("comparison"):  # an older version wrote none
+        comparison = Comparison.from_json(results["comparison"])
+        baseline = results["config"]["baseline"]
+        parts.append(comparison_table(results["stage"], baseline, comparison))
     # Results of an older version, and those of classical systems, have no warnings.
     lines = [
         textwrap.fill(f"warning: {warning}", _WIDTH, subsequent_indent="  ")
         for warning in results.get("warnings", ())
     ]
-    return "\n".join([table, *([""] if lines else []), *lines])
+    if lines:
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def comparison_table(system: str, baseline: str, comparison: Comparison) -> str:
+    """The differences between two systems, with intervals and verdicts."""
+    parts = [
+        ("all queries", comparison.rank1, comparison.mAP),
+        *(
+            (f"r in {b['low']:.2f}-{b['high']:.2f}", b["rank1"], b["mAP"])
+            for b in comparison.by_resolution
+        ),
+    ]
+    lines = [["difference", "Rank-1", "", "mAP", "", "IDs"]]
+    for part, *differences in parts:
+        cells = [c for d in differences for c in ((d.in_points(), d.verdict) if d else ("-", "-"))]
+        lines.append([part, *cells, str(differences[0].num_identities if differences[0] else 0)])
+    over = drawn_from(comparison.rank1.num_identities, comparison.rank1.num_seeds)
+    return (
+        f"{aligned(lines)}\n"
+        f"Differences {system} - {baseline} in points, 95 % intervals: where one holds 0, it cannot be told.\n"
+        f"Intervals over {over}."
+    )
 
 
 def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]] = ()) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from etils import epath
 from ml_collections import ConfigDict
 
+from rireid_jax import distributed
 from rireid_jax.config import validate
 from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build import Built
@@ -15,6 +16,7 @@ from rireid_jax.models.complexity import count_macs, count_parameters, image_lik
 from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.averages import average
+from rireid_jax.runs.queries import compare_stages, read_queries
 from rireid_jax.runs.results import results_text, write_results
 from rireid_jax.runs.trial import build_dataset, is_trained, run_trial
 from rireid_jax.runs.workdir import (
@@ -143,9 +145,15 @@ def _run_trials(
             f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
-    return write_results(
-        workdir, config, average(results), sum(r["seconds"] for r in results.values())
+    measured = average(results)
+    comparison = distributed.from_first(
+        lambda: compare_stages(
+            [read_queries(folders[trial]) for trial in results],
+            *(measured["stage"], config.baseline, config.eval.bins),
+        )
     )
+    seconds = sum(result["seconds"] for result in results.values())
+    return write_results(workdir, config, {**measured, "comparison": comparison}, seconds)
 
 
 def _print_built(built: Built, title: str) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rireid_jax.runs.gate_picture import draw_gates
 from rireid_jax.runs.inside import find_warnings, look_inside, trained_resolutions
 from rireid_jax.runs.metrics import MetricsWriter, NoMetrics
 from rireid_jax.runs.pictures import draw_ranked, draw_restored
+from rireid_jax.runs.queries import Queries, compare_stages
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, take_over
 from rireid_jax.runs.workdir import claim_data
@@ -82,17 +83,22 @@ def run_trial(
     for warning in warnings:
         logger.warning("%s", warning)
     final = final_stage(config)
+    queries = _queries(evaluations, final)
+    comparison = distributed.from_first(  # which alone has outcomes
+        lambda: compare_stages([queries], final, config.baseline, config.eval.bins)
+    )
     measured = {
         "protocol_hash": data.protocol_hash,
         **metrics[final],
         "baseline": metrics.get(config.baseline),
+        "comparison": comparison,
         "stage": final,
         "step": trained[final][0],
         "warnings": warnings,
     }
     if "://" not in workdir:
         distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
-    return write_results(workdir, config, measured, time.monotonic() - started)
+    return write_results(workdir, config, measured, time.monotonic() - started, queries)
 
 
 def build_dataset(config: ConfigDict, dataset: str) -> Built:
@@ -145,6 +151,12 @@ def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:
 
 def _scored(config: ConfigDict) -> list[str]:
     return [stage for stage in (final_stage(config), config.baseline) if stage]
+
+
+def _queries(evaluations: Mapping[str, Evaluation], stage: str) -> Queries:
+    outcomes = {name: found.outcomes for name, found in evaluations.items() if found.outcomes}
+    query = evaluations[stage].query
+    return Queries(query.pids, query.resolutions, outcomes)
 
 
 def _last(workdir: str, stage: str) -> tuple[int, Variables]:

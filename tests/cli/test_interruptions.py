@@ -35,6 +35,7 @@ FILES = (
     ("/run/checkpoints", 0),
     ("/run/restored.png", 0),
     ("/run/results.txt", 0),
+    ("/run/queries.npz", 0),
     ("/run/results.json", 0),
 )
 

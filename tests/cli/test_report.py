@@ -126,6 +126,10 @@ def test_tables(reported):
         assert found["protocol_hash"] == results["protocol_hash"]
         assert found["seeds"] == "0"
     assert records(reported, "table3")["SE-ResNet50"]["rank1"]
+    found = records(reported, "table3")["SE-ResNet50"]
+    low, above, high = (float(found[f"above_baseline{end}"]) for end in ("_low", "", "_high"))
+    assert above == pytest.approx(float(found["rank1"]) - results["rank1"])
+    assert low <= above <= high
     assert records(reported, "table3")["RIFE"]["rank1"] == ""
 
 

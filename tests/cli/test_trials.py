@@ -127,7 +127,7 @@ def test_results_are_mean_and_deviation_of_the_trials(runs):
     assert results["seconds"] == pytest.approx(sum(child["seconds"] for child in children))
     assert results["config"]["data"]["trials"] == [0, 1, 2]
     assert results["versions"] == children[0]["versions"]
-    assert results["baseline"] is None
+    assert results["baseline"] is results["comparison"] is None
     assert [row["split"] for row in results["splits"]] == [0, 1, 2]
     for row, child in zip(results["splits"], children, strict=True):
         assert row == {"split": child["config"]["data"]["recipe"]["trial"]} | {
@@ -143,7 +143,7 @@ def test_every_trial_is_a_whole_run(runs):
         config = read_config(str(folder))
         assert config.data.trials == (trial,)
         assert config.data.recipe.trial == trial
-        for name in ("results.txt", "metrics.jsonl", "restored.png", "ranked.png"):
+        for name in ("results.txt", "queries.npz", "metrics.jsonl", "restored.png", "ranked.png"):
             assert (folder / name).exists()
         assert Extractor.from_workdir(folder).extract([]).shape == (0, 256)
 

@@ -73,6 +73,41 @@ def test_results(whole_run):
     assert {"jax", "flax", "python", "rireid_jax", "device"} <= set(results["versions"])
 
 
+def test_queries(whole_run):
+    """Rates and differences are means of the outcomes that are kept of each query."""
+    results = whole_run.results
+    with np.load(whole_run.workdir / "queries.npz") as file:
+        arrays = dict(file)
+    names = {f"{rate}/{stage}" for rate in ("rank1", "ap") for stage in ("joint", "baseline")}
+    assert set(arrays) == {"pid", "resolution"} | names
+    assert {array.shape for array in arrays.values()} == {(16,)}
+    for stage, metrics in (("joint", results), ("baseline", results["baseline"])):
+        assert np.mean(arrays[f"rank1/{stage}"]) == pytest.approx(metrics["rank1"])
+        assert np.mean(arrays[f"ap/{stage}"]) == pytest.approx(metrics["mAP"])
+    comparison = results["comparison"]
+    for rate in ("rank1", "mAP"):
+        found = comparison[rate]
+        assert found["difference"] == pytest.approx(results[rate] - results["baseline"][rate])
+        assert found["low"] <= found["difference"] <= found["high"]
+        assert (found["num_identities"], found["num_seeds"]) == (8, [1, 1])
+        told = found["low"] > 0 or found["high"] < 0
+        assert (found["verdict"] != "cannot be told") == told
+    for found, ours, theirs in zip(
+        *(comparison["by_resolution"], results["by_resolution"]),
+        results["baseline"]["by_resolution"],
+        strict=True,
+    ):
+        assert (found["low"], found["high"]) == (ours["low"], ours["high"])
+        if ours["num_query"]:
+            expected = ours["rank1"] - theirs["rank1"]
+            assert found["rank1"]["difference"] == pytest.approx(expected)
+        else:
+            assert found["rank1"] is None
+    table = (whole_run.workdir / "results.txt").read_text()
+    assert "all queries" in table
+    assert "one seed: nothing is said about another training" in table
+
+
 def test_metrics(whole_run):
     records = rows(whole_run.workdir)
     stages = whole_run.results["config"]["run"]
@@ -147,10 +182,12 @@ def test_evaluate_again(whole_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole_run.workdir, workdir)
     (workdir / "results.json").unlink()
+    queries = (workdir / "queries.npz").read_bytes()
     metrics = (workdir / "metrics.jsonl").read_bytes()
     succeed(*whole_run.flags, f"--workdir={workdir}", "--mode=evaluate")
     again = strict((workdir / "results.json").read_text())
     first = whole_run.results
     del again["seconds"], first["seconds"]
     assert again == first
+    assert (workdir / "queries.npz").read_bytes() == queries
     assert (workdir / "metrics.jsonl").read_bytes() == metrics

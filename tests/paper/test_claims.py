@@ -1,7 +1,7 @@
 """The verdicts on the paper's claims."""
 
 import pytest
-from measured import SYSTEMS, measured, result
+from measured import SYSTEMS, measured, outcomes, result
 
 from rireid_jax.paper.claims import CLAIMS, judge
 from rireid_jax.paper.tables import TABLES, System
@@ -16,24 +16,36 @@ def test_verdicts():
     assert found["FFSR is above the baseline"] == {
         "finding": "Table 3's order",
         "claim": "FFSR is above the baseline",
-        "verdict": "holds",
-        "ours": "+18.8 points of Rank-1; above with 2 of 2 seeds",
+        "verdict": "holds",  # by 25 points with one seed, by 12.5 with the other
+        "ours": "+18.8 [+12.5, +25.0] points of Rank-1, over 8 identities and 2 seeds",
         "paper": "+5.2 points on VR-MSMT17",
     }
-    assert found["RIFE is above the baseline"]["verdict"] == "does not hold"  # +25 and -25
+    told = found["RIFE is above the baseline"]  # +25 and -25
+    assert (told["verdict"], told["ours"][:20]) == ("cannot be told", "+0.0 [-25.0, +25.0] ")
     assert found["FFSR+RIFE is above RIFE"]["verdict"] == "not run"
     assert found["FFSR is of less complexity than VDSR"]["verdict"] == "holds"
     assert "3.71 and 32.7" in found["FFSR is of less complexity than VDSR"]["ours"]
-    uneven = claims({"rife": measured(0.5, 0.25), "resnet50": measured(0.1, 0.26)})
-    assert uneven["RIFE is above the baseline"]["verdict"] == "holds on average"
+    worse = claims({"rife": measured(0.5, 0.25), "resnet50": measured(0.75, 0.5)})
+    assert worse["RIFE is above the baseline"]["verdict"] == "does not hold"
 
 
-def test_only_seeds_that_both_have_are_compared():
+def test_other_seeds_are_drawn_apart():
     systems = {
-        "rife": System({1: result(0.5), 2: result(0.1)}),
-        "resnet50": System({0: result(0.9), 1: result(0.25)}),
+        "rife": System({0: result(0.5), 1: result(0.25)}, {0: outcomes(0.5), 1: outcomes(0.25)}),
+        "resnet50": System({0: result(0.125)}, {0: outcomes(0.125)}),
     }
-    assert claims(systems)["RIFE is above the baseline"]["ours"].startswith("+25.0 points")
+    found = claims(systems)["RIFE is above the baseline"]
+    assert found["verdict"] == "holds"
+    assert found["ours"].startswith("+25.0 [+12.5, +37.5] points")
+    assert "8 identities and 2 and 1 seeds, of which the single one says nothing" in found["ours"]
+
+
+def test_results_of_an_older_version_have_no_interval():
+    """They hold no outcomes of queries."""
+    systems = {"rife": measured(0.5, 0.5), "resnet50": System({0: result(0.25)})}
+    found = claims(systems)["RIFE is above the baseline"]
+    assert found["verdict"] == "cannot be told"
+    assert found["ours"].startswith("+25.0 points of Rank-1; no interval: an older version")
 
 
 def test_claims_are_about_rows_that_their_table_prints():

@@ -57,6 +57,7 @@ def test_reproduction_page(tmp_path):
     assert "protocol abc" in made
     counts = [claim["verdict"] for claim in judged]
     assert f"{len(judged)} claims: {counts.count('holds')} holds" in made
+    assert f" {counts.count('cannot be told')} cannot be told" in made
     assert all((folder / f"{name}.md").read_text() in made for name in TABLES)
     missing = run(folder)
     assert missing.returncode == 1

@@ -28,6 +28,10 @@ def test_means_over_seeds_and_what_is_not_known():
     assert (found["rank1"], found["rank1_std"], found["rank5_std"]) == (0.375, 0.125, 0)
     assert (found["seeds"], found["protocol_hash"]) == ([0, 1], "abc")
     assert record("table3", "SING")["rank1_std"] is None
+    assert found["above_baseline"] is None
+    ffsr = record("table3", "FFSR")
+    ends = [ffsr[f"above_baseline{end}"] for end in ("", "_low", "_high")]
+    assert ends == [0.1875, 0.125, 0.25]
     assert record("table3", "SLD2L", "mlr_cuhk03")["paper_rank1"] is None
 
 
@@ -63,6 +67,8 @@ def test_lines_and_notes():
     assert all(len(line) == len(headings(table, PEDESTRIANS.image_size)) for line in lines)
     found = {line[0]: line[1:] for line in lines}
     assert found["ResNet50"][:4] == ["37.5 ± 12.5", "75.0 ± 0.0", "50.0 ± 0.0", "2"]
+    assert found["ResNet50"][4] == found["FFSR+RIFE"][4] == "-"
+    assert found["FFSR"][4] == "+18.8 [+12.5, +25.0]"
     assert found["FFSR+RIFE"][0] == "not run"
     assert found["SING (a)"][0] == "12.5"
     assert notes == ["(a) partial: less than SING."]

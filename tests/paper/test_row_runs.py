@@ -1,12 +1,24 @@
 """The configs and folders of the rows' runs, and what can stand in their way."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from measured import few_pedestrians, get_config
+from raw_folders import write_viper
 
 from rireid_jax.config import base_config, validate
 from rireid_jax.errors import UserError
 from rireid_jax.paper.report import make_report
-from rireid_jax.paper.row_runs import obstacle, refuse_different_protocols, row_config, row_parts
+from rireid_jax.paper.row_runs import (
+    obstacle,
+    read_outcomes,
+    read_rows,
+    refuse_different_protocols,
+    row_config,
+    row_parts,
+    train_row,
+)
 from rireid_jax.paper.rows import CLASSICAL, ROWS
 from rireid_jax.paper.systems.scoring import PARTIAL, score
 from rireid_jax.runs.trial import build_dataset
@@ -40,9 +52,34 @@ def test_obstacles_and_classical_systems(tmp_path):
     assert obstacle(config, "densenet121", data, True) == ""
 
     assert set(PARTIAL) == set(CLASSICAL)
-    metrics = score(config, "judea", data)
+    metrics, found = score(config, "judea", data)
+    assert metrics["rank1"] == np.nanmean(found.rank1)
+    assert metrics["mAP"] == pytest.approx(np.nanmean(found.average_precision))
     assert 0 < metrics["mAP"] <= 1
     assert metrics["num_query"] == 32
+
+
+@pytest.mark.parametrize("trials", [(), (0, 1)])
+def test_outcomes_of_rows_and_seeds(tmp_path, trials):
+    config = few_pedestrians(tmp_path)
+    if trials:
+        config = get_config("mlr_viper")
+        config.data.raw_dir = str(write_viper(tmp_path / "VIPeR", range(40)))
+        config.data.dir = str(tmp_path / "data")
+        config.data.recipe.train_identities = 20
+        config.data.image_size = (64, 24)
+        config.data.trials = trials
+    workdir = str(tmp_path / "run")
+    train_row(config, workdir, "judea", 3)
+    results = read_rows(config, workdir)
+    found = read_outcomes(config, workdir, results)["judea"][3]
+    assert len(found) == max(len(trials), 1)
+    rates = [np.nanmean(trial.rank1) for trial in found]
+    assert results["judea"][3]["rank1"] == pytest.approx(np.mean(rates))
+    assert results["judea"][3]["comparison"] is None
+    # An older version wrote none.
+    next(Path(workdir).rglob("queries.npz")).unlink()
+    assert read_outcomes(config, workdir, results) == {}
 
 
 def test_different_protocols_are_refused():

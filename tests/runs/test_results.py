@@ -1,5 +1,10 @@
 """The tables that a run prints."""
 
+import numpy as np
+
+from rireid_jax.evaluation.intervals import compare
+from rireid_jax.evaluation.scoring import Outcomes
+from rireid_jax.runs.files import jsonable
 from rireid_jax.runs.results import results_table, results_text
 from rireid_jax.text_table import aligned
 
@@ -68,3 +73,39 @@ def test_warnings_are_below_the_table():
     assert " ".join(rest[3:]).split() == ["warning:", *["long"] * 30]
     assert len(rest) == 5
     assert max(map(len, rest)) <= 100
+
+
+def outcomes(rank1: float) -> Outcomes:
+    resolutions = np.array([0.25] * 4 + [0.4] * 4, np.float32)
+    return Outcomes(np.arange(8) % 4, resolutions, np.full(8, rank1), np.full(8, 0.5))
+
+
+def results(comparison) -> dict:
+    ours = {"stage": "joint", "baseline": metrics(0.5, 20.0), "config": {"baseline": "baseline"}}
+    return {**metrics(0.75, 21.0), **ours, "comparison": comparison}
+
+
+def test_differences_are_below_the_table():
+    found = compare({0: [outcomes(0.75)]}, {0: [outcomes(0.5)]}, (0.0, 0.3, 0.5, 1.0))
+    lines = results_text(results(jsonable(found.as_json()))).split("\n")
+    assert max(map(len, lines)) <= 100
+    gain = ["+25.0", "[+25.0,", "+25.0]", "higher", "+0.0", "[+0.0,", "+0.0]"]
+    told = [*gain, "cannot", "be", "told", "4"]
+    nothing = ["-", "-", "-", "-", "0"]
+    assert [line.split() for line in lines[-6:-2]] == [
+        ["all", "queries", *told],
+        ["r", "in", "0.00-0.30", *told],
+        ["r", "in", "0.30-0.50", *told],
+        ["r", "in", "0.50-1.00", *nothing],
+    ]
+    assert lines[-2].startswith("Differences joint - baseline in points, 95 % intervals")
+    assert lines[-1] == (
+        "Intervals over 4 identities, one seed: nothing is said about another training."
+    )
+
+
+def test_results_of_an_older_version_have_no_differences():
+    older = results(None)
+    del older["comparison"]
+    assert results_text(older) == results_table({"joint": older, "baseline": older["baseline"]})
+    assert results_text(results(None)) == results_text(older)

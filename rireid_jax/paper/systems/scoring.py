@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.data.build import Built
 from rireid_jax.data.loader import Source, load_image
 from rireid_jax.data.records import decode_image
-from rireid_jax.evaluation import rank
+from rireid_jax.evaluation.scoring import Outcomes, outcomes, rank_queries, summarize
 from rireid_jax.paper.systems import judea, sdf, sld2l
 from rireid_jax.paper.systems.judea import Judea
 from rireid_jax.paper.systems.labelled_images import LabelledImages, features_with_distances
@@ -31,7 +32,7 @@ _SYSTEMS: Mapping[str, Callable[[], Judea | Sdf | Sld2l]] = {
 }
 
 
-def score(config: ConfigDict, name: str, data: Built) -> dict[str, Any]:
+def score(config: ConfigDict, name: str, data: Built) -> tuple[dict[str, Any], Outcomes]:
     """Trains a system on a data set and ranks its gallery.
 
     Args:
@@ -40,7 +41,7 @@ def score(config: ConfigDict, name: str, data: Built) -> dict[str, Any]:
       data: the data set, with at most `MAX_PAIRS` pairs of query and gallery images.
 
     Returns:
-      Metrics as `results.json` holds them.
+      Metrics as `results.json` holds them, and the outcomes of the queries.
 
     Raises:
       UserError: the images do not suit the system.
@@ -49,7 +50,7 @@ def score(config: ConfigDict, name: str, data: Built) -> dict[str, Any]:
     system = _SYSTEMS[name]().fit(_labelled(data.splits["train"], size))
     query, gallery = (_labelled(data.splits[split], size) for split in ("query", "gallery"))
     scoring = evaluation_protocol(config)
-    rates = rank(
+    ranking = rank_queries(
         *features_with_distances(system.distances(query, gallery)),
         query.pids,
         gallery.pids,
@@ -59,7 +60,9 @@ def score(config: ConfigDict, name: str, data: Built) -> dict[str, Any]:
     )
     restoration = dict.fromkeys(("psnr", "psnr_foreground", "psnr_bilinear"))
     nothing = {"by_resolution": [], "gates": [], "restoration": restoration}
-    return {"protocol": scoring["protocol"], **rates, **nothing}
+    rates = summarize(ranking, PROTOCOLS[scoring["protocol"]].draws)
+    metrics = {"protocol": scoring["protocol"], **rates, **nothing}
+    return metrics, outcomes(ranking, query.pids, query.resolutions)
 
 
 def _labelled(source: Source, size: tuple[int, int]) -> LabelledImages:
