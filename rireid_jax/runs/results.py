@@ -1,4 +1,4 @@
-"""What a run leaves: `results.json` and `results.txt`."""
+"""What a run leaves: `results.json` and `results.txt`, or `validation.json` and `validation.txt`."""
 
 import json
 import platform
@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from rireid_jax import distributed
 from rireid_jax.config import recipe_title
 from rireid_jax.runs.files import jsonable, write_whole
+from rireid_jax.runs.workdir import results_file
 from rireid_jax.text_table import aligned
 
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -26,16 +27,17 @@ _UNITS = "Rates in percent, PSNR in dB; r is the resolution of the query: its wi
 def write_results(
     workdir: str, config: ConfigDict, measured: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """Writes both files, `results.json` last: a run that has it is complete.
+    """Writes both files, the JSON one last: a run that has it is complete.
 
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, stage and step, and the trials ("splits") if there are any.
+      measured: protocol hash, metrics, baseline, stage and step, figures on validation identities, and the trials
+        ("splits") if there are any.
       seconds: that the run took.
 
     Returns:
-      What `results.json` holds.
+      What the JSON file holds.
     """
     results = {
         "dataset": config.dataset,
@@ -52,8 +54,9 @@ def write_results(
     }
     results = jsonable(results)  # so that it makes no difference whether results are new or read
     folder = epath.Path(workdir)
-    write_whole(folder / "results.txt", results_text(results) + "\n")
-    write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    name = results_file(config)
+    write_whole(folder / f"{name}.txt", results_text(results) + "\n")
+    write_whole(folder / f"{name}.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
@@ -62,7 +65,9 @@ def results_text(results: dict[str, Any]) -> str:
     rows = {results["stage"]: results}
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
-    return results_table(rows, results.get("splits", ()))
+    table = results_table(rows, results.get("splits", ()))
+    held_out = results.get("validation")
+    return f"{table}\n\n{_validation_line(held_out)}" if held_out else table
 
 
 def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, Any]] = ()) -> str:
@@ -98,6 +103,19 @@ def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, An
     if len(trials) > 1:
         table += f"\nMeans over {len(trials)} trials, ± their standard deviation."
     return f"{table}\n\n{_trials_table(list(rows), trials)}"
+
+
+def _validation_line(held_out: dict[str, Any]) -> str:
+    """The rates on validation identities."""
+
+    def rates(metrics: dict[str, Any]) -> str:
+        return f"Rank-1 {_percent(metrics['rank1'])}, mAP {_percent(metrics['mAP'])}"
+
+    baseline = f" (baseline: {rates(held_out['baseline'])})" if held_out["baseline"] else ""
+    return (
+        f"On {held_out['num_identities']:g} validation identities ({held_out['num_images']:g} images): "
+        f"{rates(held_out)}{baseline}."
+    )
 
 
 def _trials_table(systems: list[str], trials: Sequence[dict[str, Any]]) -> str:
