@@ -5,7 +5,7 @@
 
 For example
 
-    python benchmarks/choose.py configs/joint.py --stage=baseline --seeds=0,1 \
+    python benchmarks/choose.py configs/joint.py --stage=baseline --seeds=0,1
         --vary=stages.baseline.optimizer.extractor.rate=0.05,0.1,0.2
 
 Every combination of the values is trained with every seed, up to the stage, on the identities that
@@ -85,6 +85,10 @@ def _main(argv: list[str]) -> None:
     if config.stages[stage].extractor == "none":
         raise UserError(
             f"--stage: found {stage!r} without an extractor, expected one that can be scored"
+        )
+    if not config.data.validation:
+        raise UserError(
+            "config.data.validation: found 0, expected a share of the identities to score settings on"
         )
     settings = combinations(VARY.value)
     plan = {
