@@ -21,7 +21,7 @@ from rireid_jax.errors import UserError
 
 def main() -> None:
     """Parses flags, runs, and turns a user's mistake into one line and exit status 2."""
-    _log_to_stderr()
+    log_to_stderr()
     try:
         app.run(_main, flags_parser=command_line.parse_flags)
     except UserError as error:
@@ -95,7 +95,8 @@ def _run(config: ConfigDict) -> None:
         ) from error
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Sends the log of this package, and no other, to stderr."""
     # Our own log alone: through absl, Orbax and others log every step, and every exception that they raise.
     absl_logging.set_verbosity(absl_logging.FATAL)
     handler = logging.StreamHandler(sys.stderr)

@@ -40,7 +40,7 @@ def own_components(monkeypatch):
 def own_config(folder):
     config = base_config("flags")
     config.imports = ("own_components",)
-    config.data.dir = str(folder / "data")
+    config.data.dir, config.data.validation = str(folder / "data"), 0.0
     config.model.update(sharpener_kernel=5, feature_dim=6)
     config.run, config.baseline = ("joint",), ""
     config.batch_size, config.log_every, config.eval.batch_size = 16, 1, 8

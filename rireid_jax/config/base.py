@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 from rireid_jax.components import (
     ANYTHING,
     AT_LEAST_ZERO,
+    BELOW_ONE,
     DATASETS,
     EXTRACTORS,
     IMAGE_SIZE,
@@ -49,6 +50,13 @@ _DATA: Fields = {
         "trials to train and score; (): the data set has a single partition of its identities",
         _TRIALS,
     ),
+    "validation": Field(
+        0.0,
+        "share of the training identities that are held out to choose settings and the best checkpoint on, by the "
+        "recipe's seed; at least two identities if above 0. The paper trains on all",
+        BELOW_ONE,
+        small=0.1,
+    ),
     "build_threads": Field(
         0, "number of decoding threads of a build; 0: one per core", AT_LEAST_ZERO
     ),
@@ -61,6 +69,12 @@ _EVAL: Fields = {
     "batch_size": Field(256, "images per step over all devices", POSITIVE, small=128),
     "every_epochs": Field(
         0, "epochs between evaluations in a stage; 0: evaluate only at its end", AT_LEAST_ZERO
+    ),
+    "split": Field(
+        "query",
+        "what a run is scored on. query: the queries, with the gallery, in results.json. validation: the identities "
+        "that data.validation holds out, in validation.json, so that settings are chosen without the queries",
+        one_of("query", "validation"),
     ),
     "normalise": Field(
         True,

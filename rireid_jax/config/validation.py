@@ -86,6 +86,8 @@ def _trial_problems(config: ConfigDict) -> Iterator[str]:
     trials = config.data.trials
     if "trial" in recipe and not trials:
         yield "config.data.trials: found (), expected some numbers of partitions of the identities, such as (0, 1)"
+    if config.eval.split == "validation" and not config.data.validation:
+        yield "config.eval.split: found 'validation', expected 'query' where config.data.validation is 0"
     if "trial" not in recipe and trials:
         yield f"config.data.trials: found {trials!r}, expected () for a data set with one partition"
 

@@ -1,5 +1,6 @@
-"""Scores a stage's network on query and gallery."""
+"""Scores a stage's network on query and gallery, or on the validation identities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from rireid_jax.evaluation.embed import Embedder, Embedding
 from rireid_jax.evaluation.scoring import Outcomes, by_resolution, outcomes, rank_queries, summarize
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
+VALIDATION_RATES = ("rank1", "mAP")  # by which settings and checkpoints are chosen
 
 
 @dataclass(frozen=True)
@@ -33,21 +35,32 @@ class Evaluation:
     outcomes: Outcomes | None = None
 
 
-def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) -> Evaluation:
+def evaluate(
+    config: ConfigDict, embedder: Embedder, variables: Any, data: Any, split: str = "query"
+) -> Evaluation:
     """Embeds query and gallery and scores them under the data set's protocol.
+
+    Every image of a validation identity is a query and in the gallery of all others, under the protocol `market`
+    whatever the data set's own is: a match must be from another camera, so no image meets itself. The protocols that
+    draw a gallery of one image per identity would say little about the few identities that are held out.
 
     Args:
       config: the whole config.
       embedder: of the stage.
       variables: {"params": ..., "batch_stats": ...} of the stage.
-      data: a built data set with the splits "query" and "gallery".
+      data: a built data set with the splits "query" and "gallery", or "validation".
+      split: "query" or "validation".
     """
-    query = embedder(variables, data.splits["query"])
-    gallery = embedder(variables, data.splits["gallery"])
+    query = embedder(variables, data.splits[split])
+    if split == "validation":
+        gallery, scoring = query, {"protocol": "market"}
+    else:
+        gallery = embedder(variables, data.splits["gallery"])
+        scoring = evaluation_protocol(config)
     kept: list[Outcomes] = []
 
     def score() -> dict[str, Any]:
-        metrics, found = _rates(config, query, gallery)
+        metrics, found = _rates(config, query, gallery, scoring)
         kept.extend(found)
         metrics["restoration"] = _restoration(query, gallery)
         metrics["gates"] = _gates(config, query)
@@ -59,10 +72,9 @@ def evaluate(config: ConfigDict, embedder: Embedder, variables: Any, data: Any) 
 
 
 def _rates(
-    config: ConfigDict, query: Embedding, gallery: Embedding
+    config: ConfigDict, query: Embedding, gallery: Embedding, scoring: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Outcomes]]:
     """Rates, and the outcomes that they are means of; no outcomes without an extractor."""
-    scoring = evaluation_protocol(config)
     metrics: dict[str, Any] = {"protocol": scoring["protocol"]}
     if not query.features.shape[1]:
         counts = {"num_query": len(query.pids), "num_gallery": len(gallery.pids)}

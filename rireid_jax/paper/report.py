@@ -88,6 +88,10 @@ def _check(config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequenc
         raise UserError(f"--seeds: found {tuple(seeds)}, expected different numbers from 0 on")
     if any(row.stage not in config.stages for row in ROWS.values() if row.stage):
         raise UserError("--config: found no stages of all rows, expected configs/ablation.py")
+    if config.eval.split != "query":
+        raise UserError(
+            f"config.eval.split: found {config.eval.split!r}, expected 'query' with --mode report"
+        )
     if "://" in workdir:
         raise UserError(f"--workdir {workdir}: found an object store, expected a local folder")
     if has_checkpoints(workdir):

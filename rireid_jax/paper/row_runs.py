@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from etils import epath
@@ -18,28 +17,15 @@ from rireid_jax.evaluation.scoring import Outcomes
 from rireid_jax.paper.rows import CLASSICAL, ROWS
 from rireid_jax.paper.systems import scoring
 from rireid_jax.runs.averages import average
+from rireid_jax.runs.parts import Part, run_parts, take_over_stages
 from rireid_jax.runs.queries import Queries, read_queries, write_queries
 from rireid_jax.runs.results import write_results
 from rireid_jax.runs.run import run
-from rireid_jax.runs.shared_stages import finished_elsewhere, take_over
 from rireid_jax.runs.trial import build_dataset
 from rireid_jax.runs.workdir import claim, locked, read_config, read_results, trial_folder
 from rireid_jax.training.loop import Stopped
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """The run of a row on one trial.
-
-    Attributes:
-      config: of this run.
-      folder: its work directory.
-    """
-
-    config: ConfigDict
-    folder: str
 
 
 def row_folder(workdir: str, row: str, seed: int) -> str:
@@ -59,11 +45,7 @@ def row_config(config: ConfigDict, row: str, seed: int) -> ConfigDict:
 
 def row_parts(config: ConfigDict, workdir: str, row: str, seed: int) -> list[Part]:
     """The parts of a row: one for each trial, or a single one if the data set has no trials."""
-    own, folder = row_config(config, row, seed), row_folder(workdir, row, seed)
-    parts = trial_configs(own)
-    if not parts:
-        return [Part(own, folder)]
-    return [Part(part, trial_folder(folder, trial)) for trial, part in parts.items()]
+    return run_parts(row_config(config, row, seed), row_folder(workdir, row, seed))
 
 
 def obstacle(config: ConfigDict, row: str, data: Built, asked: bool) -> str:
@@ -126,17 +108,7 @@ def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
             for other in ROWS
             if other not in (row, *CLASSICAL)
         ]
-        data: dict[str, Built] = {}
-        for stage in part.config.run:
-            name = part.config.stages[stage].dataset or part.config.dataset
-            if name not in data:
-                data[name] = build_dataset(part.config, name)
-            num_images = len(data[name].splits["train"])
-            if finished_elsewhere(part.config, part.folder, stage, num_images) is not None:
-                continue
-            taken = take_over(part.config, stage, part.folder, others, data[name])
-            if taken:
-                logger.info("%s: taken from %s", stage, taken[0])
+        take_over_stages(part, dict.fromkeys(part.config.run, others))
     try:
         run(own, folder, "train")
     except Stopped as stopped:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rireid_jax.evaluation.evaluate import RATES
+from rireid_jax.evaluation.evaluate import RATES, VALIDATION_RATES
 
 Results = Mapping[str, Any]
 
@@ -26,6 +26,7 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
         "rank1_std" and its like: the standard deviation over the trials (divided by their number, as in
           `evaluation.rank`); None for a single trial. It replaces the deviation over random galleries.
         "protocol_hash": over the hashes of the trials.
+        "validation": means over the trials, None where no identities are held out.
         "splits": [{"split": trial, "protocol_hash", "step", rates, "num_query", "num_gallery", "baseline"}].
         "warnings": those of all trials.
       Rates, PSNR, gates and "inside" are means over the trials that have them, None if none has; counts are
@@ -40,6 +41,7 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
         "baseline": _average_metrics(baselines) if baselines else None,
         "stage": parts[0]["stage"],
         "step": _count([part["step"] for part in parts]),
+        "validation": _average_validation([part.get("validation") for part in parts]),
         "splits": [
             {
                 "split": trial,
@@ -80,6 +82,22 @@ def _average_metrics(parts: Sequence[Results]) -> dict[str, Any]:
     insides = [part["inside"] for part in parts if part.get("inside")]
     metrics["inside"] = _average_inside(insides) if insides else None
     return metrics
+
+
+def _average_validation(parts: Sequence[Results | None]) -> dict[str, Any] | None:
+    found = [part for part in parts if part]
+    if not found:
+        return None
+    counts = ("num_identities", "num_images", "num_query")
+    rates = {name: _mean([part[name] for part in found]) for name in VALIDATION_RATES}
+    baselines = [part["baseline"] for part in found if part["baseline"]]
+    return {
+        **{name: _count([part[name] for part in found]) for name in counts},
+        **rates,
+        "baseline": {name: _mean([b[name] for b in baselines]) for name in VALIDATION_RATES}
+        if baselines
+        else None,
+    }
 
 
 def _average_bin(bins: Sequence[Results]) -> dict[str, Any]:

@@ -76,7 +76,8 @@ class Extractor:
         Args:
           workdir: of `python -m rireid_jax.main`; of a run over several trials, the folder of one of them.
           stage: whose network to load; "" is the run's final one.
-          checkpoint: the stage's last one, or the one with the best Rank-1 on the way.
+          checkpoint: the stage's last one, or the one with the best Rank-1 on the way, on validation identities
+            unless the run held out none.
           batch_size: greatest number of images on the devices at once.
 
         Raises:

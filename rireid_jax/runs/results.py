@@ -1,4 +1,4 @@
-"""What a run leaves: `results.json`, `results.txt` and `queries.npz`."""
+"""What a run leaves: `results.json`, `results.txt` and `queries.npz`, or `validation.json` and `validation.txt`."""
 
 import json
 import platform
@@ -16,6 +16,7 @@ from rireid_jax.config import recipe_title
 from rireid_jax.evaluation.intervals import Comparison, drawn_from
 from rireid_jax.runs.files import jsonable, write_whole
 from rireid_jax.runs.queries import Queries, write_queries
+from rireid_jax.runs.workdir import results_file
 from rireid_jax.text_table import aligned
 
 _LIBRARIES = ("rireid_jax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
@@ -34,18 +35,18 @@ def write_results(
     seconds: float,
     queries: Queries | None = None,
 ) -> dict[str, Any]:
-    """Writes the files, `results.json` last: a run that has it is complete.
+    """Writes the files, the JSON one last: a run that has it is complete.
 
     Args:
       workdir: where to.
       config: of the run.
-      measured: protocol hash, metrics, baseline, comparison, stage and step, and the trials ("splits") and warnings if
-        there are any.
+      measured: protocol hash, metrics, baseline, comparison, stage and step, figures on validation identities, and the
+        trials ("splits") and warnings if there are any.
       seconds: that the run took.
       queries: their outcomes; None where the folders of trials have them.
 
     Returns:
-      What `results.json` holds.
+      What the JSON file holds.
     """
     results = {
         "dataset": config.dataset,
@@ -62,10 +63,11 @@ def write_results(
     }
     results = jsonable(results)  # so that it makes no difference whether results are new or read
     folder = epath.Path(workdir)
-    write_whole(folder / "results.txt", results_text(results) + "\n")
+    name = results_file(config)
+    write_whole(folder / f"{name}.txt", results_text(results) + "\n")
     if queries:
         write_queries(workdir, queries)
-    write_whole(folder / "results.json", json.dumps(results, indent=2) + "\n")
+    write_whole(folder / f"{name}.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
@@ -80,6 +82,8 @@ def results_text(results: dict[str, Any]) -> str:
         comparison = Comparison.from_json(results["comparison"])
         baseline = results["config"]["baseline"]
         parts.append(comparison_table(results["stage"], baseline, comparison))
+    if results.get("validation"):
+        parts.append(_validation_line(results["validation"]))
     # Results of an older version, and those of classical systems, have no warnings.
     lines = [
         textwrap.fill(f"warning: {warning}", _WIDTH, subsequent_indent="  ")
@@ -144,6 +148,19 @@ def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, An
     if len(trials) > 1:
         table += f"\nMeans over {len(trials)} trials, ± their standard deviation."
     return f"{table}\n\n{_trials_table(list(rows), trials)}"
+
+
+def _validation_line(held_out: dict[str, Any]) -> str:
+    """The rates on validation identities."""
+
+    def rates(metrics: dict[str, Any]) -> str:
+        return f"Rank-1 {_percent(metrics['rank1'])}, mAP {_percent(metrics['mAP'])}"
+
+    baseline = f" (baseline: {rates(held_out['baseline'])})" if held_out["baseline"] else ""
+    return (
+        f"On {held_out['num_identities']:g} validation identities ({held_out['num_images']:g} images): "
+        f"{rates(held_out)}{baseline}."
+    )
 
 
 def _trials_table(systems: list[str], trials: Sequence[dict[str, Any]]) -> str:

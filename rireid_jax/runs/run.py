@@ -26,6 +26,7 @@ from rireid_jax.runs.workdir import (
     locked,
     read_config,
     read_results,
+    results_file,
     trial_folder,
     trial_folders,
 )
@@ -63,6 +64,10 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
     parallel = Parallel(config.parallel)
     parallel.check_batch_size("batch_size", config.batch_size)
     parallel.check_batch_size("eval.batch_size", config.eval.batch_size)
+    if mode == "train" and config.eval.every_epochs and not config.data.validation:
+        logger.warning(
+            "config.data.validation is 0: best checkpoints are chosen on the queries that are reported"
+        )
     if mode == "evaluate":
         read_config(workdir)  # refuses a folder without a run before it makes one
     with locked(workdir):
@@ -73,10 +78,12 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
             data = build_dataset(config, config.dataset)
             print(_complexity(config, len(data.train_pids)), flush=True)
             results = run_trial(config, workdir, mode, data, parallel, started)
-    pictures = "in the folders of the trials" if trials else "next to it"
+    pictures = ""
+    if config.eval.split == "query":
+        pictures = f", pictures {'in the folders of the trials' if trials else 'next to it'}"
     print(
         f"\n{results_text(results)}\n\nprotocol {results['protocol_hash']}; "
-        f"figures in {epath.Path(workdir) / 'results.json'}, pictures {pictures}"
+        f"figures in {epath.Path(workdir) / results_file(config)}.json{pictures}"
     )
 
 

@@ -1,14 +1,17 @@
 """Stages that another run has trained already, on the same data and with the same outcome."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.config import stages_to
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
-from rireid_jax.runs.workdir import read_data
+from rireid_jax.runs.files import jsonable
+from rireid_jax.runs.workdir import differences, free_fields, read_config, read_data
 from rireid_jax.training.checkpoint_files import copy_checkpoint
 from rireid_jax.training.loop import Variables, finished_variables, num_steps
 
@@ -29,6 +32,39 @@ def shared_stages(config: ConfigDict) -> tuple[str, ...]:
         ):
             shared.append(stage)
     return tuple(shared)
+
+
+def with_same_stage(config: ConfigDict, stage: str, workdirs: Sequence[str]) -> list[str]:
+    """The work directories of runs in which a stage must end as it does in this one.
+
+    Their configs agree on the stage, on those that it starts from, and on all that is outside the stages, except
+    for fields that no checkpoint depends on.
+
+    Args:
+      config: of this run.
+      stage: a key of its `stages`.
+      workdirs: of other runs; one that has not begun is left out.
+
+    Raises:
+      UserError: the config of one of them cannot be read.
+    """
+    own = _decisive(config, stage)
+    same = []
+    for workdir in workdirs:
+        if not distributed.from_first((epath.Path(workdir) / "config.json").exists):
+            continue
+        theirs = read_config(workdir)
+        if stage in theirs.stages and not any(
+            differences(own, _decisive(theirs, stage), free_fields())
+        ):
+            same.append(workdir)
+    return same
+
+
+def _decisive(config: ConfigDict, stage: str) -> dict[str, Any]:
+    """The fields on which a stage's checkpoint depends, and some more."""
+    own = jsonable(config.to_dict())
+    return {**own, "stages": {name: own["stages"][name] for name in stages_to(config, stage)}}
 
 
 def finished_elsewhere(

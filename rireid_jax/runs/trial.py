@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from rireid_jax import distributed
 from rireid_jax.config import final_stage
-from rireid_jax.data.build import Built, build
+from rireid_jax.data.build import Built, build, hold_out
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
-from rireid_jax.evaluation.evaluate import Evaluation, evaluate
+from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.gate_picture import draw_gates
@@ -60,7 +60,7 @@ def run_trial(
       others: work directories of other trials.
 
     Returns:
-      What `results.json` holds.
+      What `results.json` holds, or `validation.json` where `config.eval.split` says so.
     """
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
@@ -68,13 +68,19 @@ def run_trial(
         trained = _train(config, workdir, data, parallel, others)
     else:
         trained = {stage: _last(workdir, stage) for stage in _scored(config)}
-    evaluations = {}
+    split = config.eval.split
+    evaluations, on_validation = {}, {}
     for stage in _scored(config):
         step, variables = trained[stage]
-        counts = [len(data.splits[split]) for split in ("query", "gallery")]
+        gallery = split if split == "validation" else "gallery"
+        counts = [len(data.splits[name]) for name in (split, gallery)]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, len(data.train_pids), parallel)
-        evaluations[stage] = evaluate(config, embedder, variables, data)
+        evaluations[stage] = evaluate(config, embedder, variables, data, split)
+        if split == "validation":
+            on_validation[stage] = evaluations[stage]
+        elif data.validation_pids:
+            on_validation[stage] = evaluate(config, embedder, variables, data, "validation")
     metrics = {
         stage: _with_inside(config, stage, data, evaluation, trained[stage][1])
         for stage, evaluation in evaluations.items()
@@ -94,15 +100,36 @@ def run_trial(
         "comparison": comparison,
         "stage": final,
         "step": trained[final][0],
+        "validation": _validation(config, data, on_validation),
         "warnings": warnings,
     }
-    if "://" not in workdir:
+    if "://" not in workdir and split == "query":  # pictures show queries
         distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
-    return write_results(workdir, config, measured, time.monotonic() - started, queries)
+    # A choice of settings leaves nothing that could be taken for results.
+    kept = queries if split == "query" else None
+    return write_results(workdir, config, measured, time.monotonic() - started, kept)
+
+
+def _validation(
+    config: ConfigDict, data: Built, evaluations: dict[str, Evaluation]
+) -> dict[str, Any] | None:
+    """Who was held out, and how final stage and baseline do on them; None where nobody was."""
+    if not evaluations:
+        return None
+    names = ("num_query", *VALIDATION_RATES)
+    rates = {stage: {n: found.metrics[n] for n in names} for stage, found in evaluations.items()}
+    return {
+        "num_identities": len(data.validation_pids),
+        "num_images": len(data.splits["validation"]),
+        **rates[final_stage(config)],
+        "baseline": rates.get(config.baseline),
+    }
 
 
 def build_dataset(config: ConfigDict, dataset: str) -> Built:
     """Builds one of the config's data sets unless it is built: its own, or one that a stage names.
+
+    `config.data.validation` holds out identities of its own.
 
     The first process does, and the others, which waited, open it. On a machine that does not see the same
     `config.data.dir` they build it again, to the same bytes.
@@ -134,7 +161,9 @@ def _build(config: ConfigDict, dataset: str) -> Built:
         "beam": config.data.beam,
     }
     if dataset == config.dataset:
-        return build(dataset, config.data.recipe.to_dict(), raw_dir=config.data.raw_dir, **common)
+        recipe = config.data.recipe.to_dict()
+        built = build(dataset, recipe, raw_dir=config.data.raw_dir, **common)
+        return hold_out(built, config.data.validation, recipe["seed"])
     recipe = config[dataset].to_dict()
     return build(dataset, raw_dir=recipe.pop("raw_dir"), recipe=recipe, **common)
 
@@ -233,14 +262,18 @@ def _finished(
 
 
 def _scorer(config: ConfigDict, stage: str, data: Built, parallel: Parallel) -> Evaluate | None:
-    """Scores a stage with an extractor while it trains, where the config asks for it."""
+    """Scores a stage with an extractor while it trains, where the config asks for it.
+
+    It is scored on validation identities if there are any, else on the queries.
+    """
     if not config.eval.every_epochs or config.stages[stage].extractor == "none":
         return None
     embedder = Embedder(config, stage, len(data.train_pids), parallel)
+    split = "validation" if data.validation_pids else "query"
 
     def score(variables: Variables) -> dict[str, float]:
-        metrics = evaluate(config, embedder, variables, data).metrics
-        return {name: metrics[name] for name in ("rank1", "mAP")}
+        metrics = evaluate(config, embedder, variables, data, split).metrics
+        return {name: metrics[name] for name in VALIDATION_RATES}
 
     return score
 

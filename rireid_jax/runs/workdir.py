@@ -89,7 +89,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
         theirs = read_config(workdir).to_dict()
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
-            for field, mine, other in _differences(ours, jsonable(theirs), free_fields())
+            for field, mine, other in differences(ours, jsonable(theirs), free_fields())
         ]
         if differing:
             shown = "; ".join(differing[:5]) + ("; ..." if len(differing) > 5 else "")
@@ -157,6 +157,11 @@ def trial_folders(workdir: str) -> list[str]:
     return [trial_folder(workdir, number) for number in sorted(numbers)]
 
 
+def results_file(config: ConfigDict) -> str:
+    """The name, without its ending, of the files with the figures of a run: those of queries are kept apart."""
+    return "validation" if config.eval.split == "validation" else "results"
+
+
 def read_config(workdir: str) -> ConfigDict:
     """The config of a work directory; fields that it lacks, because they came later, have their defaults.
 
@@ -172,7 +177,15 @@ def read_config(workdir: str) -> ConfigDict:
     config = _tuples(_read_json(path, "a run's config"))
     _refuse_older(workdir, config)
     import_modules(config.get("imports", ()))
-    return with_defaults(ConfigDict(config))
+    return _completed(config)
+
+
+def _completed(stored: dict[str, Any]) -> ConfigDict:
+    """A config that was read, with the fields that it lacks."""
+    if isinstance(stored.get("data"), dict):
+        # Versions without the field held nobody out, whatever the default is now.
+        stored["data"].setdefault("validation", 0.0)
+    return with_defaults(ConfigDict(stored))
 
 
 def _refuse_older(workdir: str, config: Mapping[str, Any]) -> None:
@@ -185,11 +198,12 @@ def _refuse_older(workdir: str, config: Mapping[str, Any]) -> None:
 
 @distributed.by_first
 def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
-    """The results in a work directory; None unless there are some, of this very config.
+    """The results in a work directory, on the split that the config scores; None unless there are some, of this very
+    config.
 
     The config may differ in what no number depends on.
     """
-    path = epath.Path(workdir) / "results.json"
+    path = epath.Path(workdir) / f"{results_file(config)}.json"
     if not path.exists():
         return None
     try:
@@ -200,8 +214,8 @@ def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
     if not isinstance(theirs, dict):
         return None
     # It may be of a version, or of a process, with fewer fields.
-    theirs = jsonable(with_defaults(ConfigDict(_tuples(theirs))).to_dict())
-    return None if any(_differences(ours, theirs, _idle_fields())) else results
+    theirs = jsonable(_completed(_tuples(theirs)).to_dict())
+    return None if any(differences(ours, theirs, _idle_fields())) else results
 
 
 def _read_json(path: epath.Path, expected: str) -> dict[str, Any]:
@@ -222,7 +236,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _differences(
+def differences(
     ours: Any, theirs: Any, ignored: Sequence[str], field: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
     """(field, our value, their value) where two configs differ; fields below an ignored one are ignored."""
@@ -231,6 +245,6 @@ def _differences(
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key in sorted(ours.keys() | theirs.keys()):
             path = f"{field}.{key}" if field else key
-            yield from _differences(ours.get(key), theirs.get(key), ignored, path)
+            yield from differences(ours.get(key), theirs.get(key), ignored, path)
     elif ours != theirs:
         yield field, ours, theirs

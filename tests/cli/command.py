@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "data.image_size": "(32,16)",
     "data.workers": 0,
+    "data.validation": 0.0,
     "natural_images.size": "(32,16)",
     "natural_images.count": 24,
     "model.width": 0.125,

@@ -85,6 +85,7 @@ def tiny_config(data_dir) -> ConfigDict:
     config = base_config("pedestrians")
     config.data.dir = str(data_dir)
     config.data.recipe.update(train_identities=2, test_identities=2, cameras=2, train_shots=1)
+    config.data.validation = 0.0
     config.run = ("baseline",)
     config.batch_size = config.eval.batch_size = 16
     return config

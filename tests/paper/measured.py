@@ -56,4 +56,5 @@ def few_pedestrians(folder: Path) -> ConfigDict:
     config.data.dir = str(folder / "data")
     few = {"train_identities": 8, "test_identities": 8, "cameras": 2, "train_shots": 1}
     config.data.recipe.update(few)
+    config.data.validation = 0.0
     return config

@@ -60,12 +60,28 @@ TRIALS = {
 }
 
 
+def on_validation(rank1, num_images):
+    rates = {"rank1": rank1, "mAP": rank1 / 2}
+    counts = {"num_identities": 2, "num_images": num_images, "num_query": num_images}
+    return {**counts, **rates, "baseline": {"num_query": num_images, **rates}}
+
+
+def test_figures_on_validation_identities():
+    held_out = {0: on_validation(0.5, 4), 3: on_validation(1.0, 5)}
+    trials = {trial: {**TRIALS[trial], "validation": held_out[trial]} for trial in TRIALS}
+    mean = average(trials)["validation"]
+    assert (mean["rank1"], mean["mAP"], mean["num_identities"]) == (0.75, 0.375, 2)
+    assert (mean["num_images"], mean["num_query"]) == (4.5, 4.5)
+    assert mean["baseline"] == {"rank1": 0.75, "mAP": 0.375}
+
+
 def test_average():
     mean = average(TRIALS)
     assert {mean[name] for name in RATES} == {0.75}
     assert {mean[f"{name}_std"] for name in RATES} == {0.25}  # of 0.5 and 1.0, divided by 2
     assert (mean["num_query"], mean["num_gallery"], mean["num_skipped"]) == (4.5, 4.5, 0)
     assert mean["step"] == 11.5
+    assert mean["validation"] is None
     # Four queries at 0.5 and one at 1; four at 0.75, and none in the other trial.
     assert mean["by_resolution"] == [
         {"low": 0.0, "high": 0.5, "num_query": 2.5, "rank1": 0.6, "mAP": 0.6},

@@ -42,6 +42,7 @@ def test_config_survives_the_round_trip(tmp_path):
         ("seed", 1),
         ("data.image_size", (128, 64)),
         ("data.recipe.seed", 1),
+        ("data.validation", 0.2),
         ("stages.rife.epochs", 99),
         ("model.width", 1.0),
     ],
@@ -66,6 +67,7 @@ def test_what_the_numbers_depend_on_must_not_change(tmp_path, field, value):
         ("data.beam", "--runner=DirectRunner"),
         ("parallel", "shard_map"),
         ("eval.batch_size", 64),
+        ("eval.split", "validation"),
         ("checkpoint.every_steps", 7),
         ("log_every", 1),
         ("run", ("rife",)),
@@ -141,6 +143,15 @@ def test_config_names_modules_and_lacks_what_came_later(tmp_path, monkeypatch):
     path.write_text(json.dumps({**stored, "imports": ["no_such_components"]}))
     with pytest.raises(UserError, match=r"config\.imports: found no module 'no_such_components'"):
         read_config(str(tmp_path))
+
+
+def test_a_run_of_a_version_without_the_field_held_nobody_out(tmp_path):
+    claim(str(tmp_path), config())
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    assert stored["data"].pop("validation") == 0.1
+    path.write_text(json.dumps(stored))
+    assert read_config(str(tmp_path)).data.validation == 0.0
 
 
 def test_no_run(tmp_path):

@@ -30,6 +30,7 @@ def small_config(dtype: str = "float32") -> ConfigDict:
     config = base_config("pedestrians")
     config.dtype = dtype
     config.data.image_size = IMAGE_SIZE
+    config.data.validation = 0.0
     config.model.width = config.model.ffsr_width = 0.0625
     config.model.stage_sizes = (1, 1, 1, 1)
     config.model.feature_dim, config.model.gate_dim = 6, 5

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from rireid_jax.components import DATASETS
+from rireid_jax.data.batches import Source
 from rireid_jax.data.build.builder import RecordBuilder, quiet
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
@@ -40,16 +41,19 @@ class Built:
       protocol_hash: what its results are comparable under.
       train_pids: identities of the split `train`, sorted; the position of one is its label.
       width_max: pixels; of r = width / width_max.
-      splits: records by split; `train`, `query` and `gallery`, or `train` alone.
+      splits: records by split; `train`, `query` and `gallery`, or `train` alone; also `validation` where
+        identities are held out of `train` (`hold_out`).
       path: its folder.
+      validation_pids: identities of the split `validation`, sorted.
     """
 
     dataset: str
     protocol_hash: str
     train_pids: tuple[int, ...]
     width_max: int
-    splits: Mapping[str, RecordSource]
+    splits: Mapping[str, Source]
     path: str
+    validation_pids: tuple[int, ...] = ()
 
     def resolution_scale(self, resolution_width: int) -> float:
         """Returns the factor from a record's r to that of a stage, before it is cut off at 1 (`batches.rescaled`).
