@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from PIL import Image
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 # Full batches of 8 in 24 natural images or 32 crops, times the epochs.
-STEPS = {"ffsr_pretrain": 12, "ffsr": 24, "rife": 24, "joint": 24, "baseline": 12}
+STEPS = {
+    "ffsr_pretrain": 12,
+    "ffsr": 24,
+    "backbone": 12,
+    "rife": 24,
+    "joint": 24,
+    "baseline": 12,
+}
 
 
 def strict(text: str):
@@ -64,6 +72,7 @@ def test_results(whole_run):
     assert baseline["psnr"] == baseline["psnr_bilinear"]
     assert results["gates"]
     assert not results["baseline"]["gates"]
+    assert results["config"]["size"] == "small"
     assert results["config"]["data"]["image_size"] == [32, 16]
     assert {"jax", "flax", "python", "rireid_jax", "device"} <= set(results["versions"])
 
@@ -87,7 +96,14 @@ def test_metrics(whole_run):
     joint = next(r for r in records if r["stage"] == "joint")
     assert {"ffsr_loss", "identity_loss", "resolution_loss", "accuracy"} <= set(joint)
     rife = [r["learning_rate"] for r in records if r["stage"] == "rife"]
-    np.testing.assert_allclose(rife, [0.01] * 12 + [0.001] * 12, rtol=1e-6)
+    np.testing.assert_allclose(rife, [0.05] * 12 + [0.005] * 12, rtol=1e-6)
+
+
+def test_every_stage_says_how_long_the_run_takes(whole_run):
+    lines = re.findall(r"(\w+): about (.+) of training left in the whole run", whole_run.train_log)
+    assert [stage for stage, _ in lines] == list(whole_run.results["config"]["run"])
+    assert {time for _, time in lines} <= {f"{n} minute{'s' * (n > 1)}" for n in range(1, 60)}
+    assert "this size takes" not in whole_run.train_log
 
 
 def test_tensorboard(whole_run):

@@ -20,10 +20,10 @@ from rireid_jax.parallel import Parallel
 from rireid_jax.runs.metrics import MetricsWriter
 from rireid_jax.training import loop
 from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.initial import initial_variables
 from rireid_jax.training.loop import (
     Stopped,
     finished_variables,
-    initial_variables,
     num_steps,
     train_stage,
 )
