@@ -18,7 +18,7 @@ class Forecast:
       later_trials: number of trials that follow the one that is being trained.
     """
 
-    def __init__(self, costs: Mapping[str, float], devices: str, smaller: str = ""):
+    def __init__(self, costs: Mapping[str, int], devices: str, smaller: str = ""):
         """Knows nothing of the speed yet.
 
         Args:

@@ -259,7 +259,7 @@ class _Progress:
         """
         self._report()
         _averages(self._stage, self._running)
-        self._tell(self._running, 0)  # no step follows without a pause
+        self._tell(self._running, 0.0)  # no step follows without a pause
         self._measured_from = None
 
     def _tell(self, metrics: Any, at_least: float) -> None:
