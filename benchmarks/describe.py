@@ -148,11 +148,12 @@ def _commands(dataset: str) -> str:
         (dataset, f"{raw_dir} --mode doctor"),
         (dataset, f"{raw_dir} --mode build"),
         (dataset, backbone),
+        (f"{dataset},small", ""),
     ]
     for preset in list(DATASETS[dataset].presets)[-1:]:  # one example value
         commands.append((f"{dataset}/{preset}", f"{raw_dir} {backbone}"))
     lines = [
-        f"python -m rireid_jax.main --config configs/joint.py:{name} {rest}"
+        f"python -m rireid_jax.main --config configs/joint.py:{name} {rest}".rstrip()
         for name, rest in commands
     ]
     lines = [

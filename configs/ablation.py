@@ -1,9 +1,9 @@
 """The systems of the paper's Tables 1 to 3: one with `configs/ablation.py:ROW[,DATASET]`, or all with `...:DATASET`.
 
-`configs/ablation.py:srcnn,vr_msmt17` trains one row; `rireid_jax/paper/rows.py` names the rows. Without a row the
-config holds the stages of all rows, for `--mode report --config configs/ablation.py:vr_msmt17`. That command trains
-each row in a folder of its own, copies the stages that another row has already trained, and writes our tables next to
-the paper's.
+A size may follow the data set. `configs/ablation.py:srcnn,vr_msmt17` trains one row at the paper's size, and
+`...:srcnn,vr_msmt17,small` at the small one; `rireid_jax/paper/rows.py` names the rows. Without a row the config holds
+the stages of all rows, for `--mode report --config configs/ablation.py:vr_msmt17`. That command trains each row in a
+folder of its own, copies the stages that another row has already trained, and writes our tables next to the paper's.
 
 The rows of a table differ only in what the table compares. Every extractor learns for as many epochs as RIFE does in
 stages 2 and 3 together, at the same rates. Rows with a super-resolution network X have these stages:
@@ -30,8 +30,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from rireid_jax.components import DATASETS
-from rireid_jax.config import base_config, dataset_names, stages_to
+from rireid_jax.config import base_config, dataset_names, shorten, stages_to
 from rireid_jax.errors import UserError
 from rireid_jax.paper import systems
 from rireid_jax.paper.rows import ALIASES, CLASSICAL, ROWS
@@ -41,22 +40,22 @@ def get_config(argument: str = "pedestrians") -> ConfigDict:
     row, dataset = _parse(argument)
     config = base_config(dataset)
     config.imports = (systems.__name__,)
-    small = DATASETS[config.dataset].small
-    _add_stages(config.stages, small)
+    small = config.size == "small"
     if small:
-        for stage in config.stages.values():
-            stage.epochs //= 2
-            epochs = stage.schedule.decay_epochs
-            stage.schedule.decay_epochs = tuple(epoch // 2 for epoch in epochs)
+        shorten(config.stages, list(config.stages), 0.5)
+    _add_stages(config.stages, small)
     config.run = stages_to(config, *([ROWS[row].stage] if row else _finals()))
     return config
 
 
 def _parse(argument: str) -> tuple[str, str]:
-    """Returns (row, data set) of `ROW[,DATASET]` or `DATASET`; the row "" stands for all rows."""
-    first, comma, dataset = argument.partition(",")
-    if not comma and first.partition("/")[0] in dataset_names():
-        return "", first
+    """Splits `ROW[,DATASET[,SIZE]]` or `DATASET[,SIZE]` into the row and the rest, which `base_config` reads.
+
+    The row is "" for all rows. No row has the name of a data set, so the first word tells which of the two it is.
+    """
+    first, _, dataset = argument.partition(",")
+    if first.partition("/")[0] in dataset_names():
+        return "", argument
     row = ALIASES.get(first, first)
     if row in CLASSICAL:
         raise UserError(
@@ -66,7 +65,7 @@ def _parse(argument: str) -> tuple[str, str]:
         rows = ", ".join(name for name in (*ALIASES, *ROWS) if name not in CLASSICAL)
         raise UserError(
             f"--config: found {argument!r} after the colon, expected ROW, DATASET or ROW,DATASET with a row of "
-            f"{rows} and a data set of {', '.join(dataset_names())}"
+            f"{rows} and a data set of {', '.join(dataset_names())}, which a size may follow (,small or ,paper)"
         )
     return row, dataset or "pedestrians"
 

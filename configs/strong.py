@@ -16,7 +16,6 @@ maps with twice the resolution. The training set needs at least 16 identities.
 
 from ml_collections import ConfigDict
 
-from rireid_jax.components import DATASETS
 from rireid_jax.config import base_config, stages_to
 
 
@@ -24,7 +23,7 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
     config = base_config(dataset)
     config.run = stages_to(config, "strong_joint", "strong")
     config.baseline = "strong"
-    if not DATASETS[config.dataset].small:
+    if config.size == "paper":
         config.batch_size = 64
     for stage in (config.stages.strong, config.stages.strong_joint):
         stage.neck = "batch_norm"
@@ -32,7 +31,7 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
         stage.images_per_identity = 4
         stage.losses.identity.smoothing = 0.1
         stage.losses.triplet.weight = 1.0
-        stage.augmentation.erase = 0.0 if DATASETS[config.dataset].small else 0.5
+        stage.augmentation.erase = 0.0 if config.size == "small" else 0.5
     for stage in (config.stages.ffsr, config.stages.strong, config.stages.strong_joint):
         stage.augmentation.degrade = stage.augmentation.degrade_targets = 0.5
     return config

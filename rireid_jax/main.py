@@ -1,4 +1,4 @@
-"""The command line: `python -m rireid_jax.main --config configs/joint.py[:DATASET]`."""
+"""The command line: `python -m rireid_jax.main --config configs/joint.py[:DATASET[,SIZE]]`."""
 
 import errno
 import logging
@@ -14,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
-from rireid_jax.config import validate, with_defaults
+from rireid_jax.config import default_title, smaller_argument, validate, with_defaults
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 
@@ -71,18 +71,19 @@ def _run(config: ConfigDict) -> None:
     from rireid_jax.training.loop import Stopped
 
     keep_compiled_programs()
-    path, _, dataset = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    # A preset is another experiment, and so is a row of the paper's tables.
-    title = (dataset or config.dataset).replace("/", "-").replace(",", "-")
-    workdir = command_line.WORKDIR.value or f"runs/{Path(path).stem}-{title}"
+    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    title = f"{Path(path).stem}-{default_title(argument, config)}"
+    workdir = command_line.WORKDIR.value or f"runs/{title}"
+    small = smaller_argument(argument, config)
+    smaller = f"{path}:{small}" if small else ""
     try:
         if command_line.MODE.value == "report":
             from rireid_jax.paper.report import make_report
 
             seeds = [int(seed) for seed in command_line.SEEDS.value] or [config.seed]
-            make_report(config, workdir, command_line.ROWS.value, seeds)
+            make_report(config, workdir, command_line.ROWS.value, seeds, smaller)
         else:
-            run(config, workdir, command_line.MODE.value)
+            run(config, workdir, command_line.MODE.value, smaller)
     except Stopped as stopped:
         if distributed.is_first():
             print(f"{stopped}; run the same command to go on", file=sys.stderr)

@@ -25,6 +25,7 @@ class Parallel:
     Attributes:
       kind: "pmap" or "shard_map"; always the latter if this version of JAX has no `pmap`.
       num_devices: number of devices on the axis.
+      device_kind: what they are, such as "cpu" or "NVIDIA H100 80GB HBM3".
       process_index: number of this process among those that share the work.
       process_count: number of processes that share the work.
     """
@@ -44,6 +45,7 @@ class Parallel:
         self.kind = kind
         devices = jax.local_devices() if alone else jax.devices()
         self.num_devices = len(devices)
+        self.device_kind: str = devices[0].device_kind
         self.process_index = 0 if alone else jax.process_index()
         self.process_count = 1 if alone else jax.process_count()
         self._mesh = Mesh(np.array(devices), (AXIS,))

@@ -17,13 +17,17 @@ from rireid_jax.errors import UserError
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config file, then a colon and the data set, then a slash and its preset: FILE[:DATASET[/PRESET]].",
+    "Config file, then a colon and the data set, then a slash and its preset, then a comma and the size: "
+    "FILE[:DATASET[/PRESET][,SIZE]]. The size is small (narrow networks, images 32 pixels wide, half an hour on two "
+    "CPU cores) or paper; the default is small for pedestrians and paper for all others. For configs/ablation.py a row "
+    "of the paper's tables may come first: FILE:ROW[,DATASET[/PRESET][,SIZE]].",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder for checkpoints and results; the default is runs/CONFIG-DATASET[-PRESET].",
+    "Folder for checkpoints and results; the default is runs/CONFIG-DATASET[-PRESET][-SIZE], without the size if it is "
+    "the default one.",
 )
 MODES = ("train", "evaluate", "build", "doctor", "report")
 MODE = flags.DEFINE_enum(
@@ -104,6 +108,12 @@ def parse_flags(argv: list[str]) -> list[str]:
 def check_flags() -> None:
     """Raises UserError for flags that do not go together."""
     mode = MODE.value
+    if "size" in config_flags.get_override_values(flags.FLAGS["config"]):
+        # The other fields have got their defaults by then.
+        raise UserError(
+            f"--config.size: found {CONFIG.value.size!r}, expected the size after the data set, as in "
+            f"--config configs/joint.py:{CONFIG.value.dataset},{CONFIG.value.size}"
+        )
     for flag in (ROWS, SEEDS):
         if flag.value and mode != "report":
             raise UserError(f"--{flag.name}: found with --mode {mode}, expected --mode report")

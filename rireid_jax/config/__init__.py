@@ -6,12 +6,15 @@ stages to run, and the command line can override every field.
 
 from rireid_jax.config.base import base_config as base_config
 from rireid_jax.config.datasets import dataset_names as dataset_names
+from rireid_jax.config.datasets import default_title as default_title
 from rireid_jax.config.datasets import effective_recipe as effective_recipe
 from rireid_jax.config.datasets import evaluation_protocol as evaluation_protocol
 from rireid_jax.config.datasets import parse_dataset as parse_dataset
 from rireid_jax.config.datasets import recipe_of as recipe_of
 from rireid_jax.config.datasets import recipe_title as recipe_title
+from rireid_jax.config.datasets import smaller_argument as smaller_argument
 from rireid_jax.config.stages import final_stage as final_stage
+from rireid_jax.config.stages import shorten as shorten
 from rireid_jax.config.stages import stage_config as stage_config
 from rireid_jax.config.stages import stages_to as stages_to
 from rireid_jax.config.trials import trial_configs as trial_configs

@@ -18,7 +18,12 @@ from rireid_jax.components import (
     increasing,
     one_of,
 )
-from rireid_jax.config.datasets import parse_dataset, recipe_of
+from rireid_jax.config.datasets import (
+    SIZES,
+    parse_dataset,
+    published_training_images,
+    recipe_of,
+)
 from rireid_jax.config.fields import defaults
 from rireid_jax.config.stages import all_stages
 
@@ -30,6 +35,7 @@ _TRIALS = Check(
     lambda value: len(set(value)) == len(value) and all(type(n) is int and n >= 0 for n in value),
     "different numbers of partitions of the identities, such as (0, 1)",
 )
+_SMALL_WIDTH = 32  # pixels
 _RAW_DIR_OF_ANYTHING = Field(
     "", 'folder of images, searched recursively; "": synthetic dead-leaves images are drawn instead'
 )
@@ -106,6 +112,12 @@ def base_fields() -> Fields:
     """Returns all fields except `data.recipe` and `stages`, which depend on the data set and on the config file."""
     return {
         "dataset": Field("pedestrians", "name of the data set to train and evaluate on", ANYTHING),
+        "size": Field(
+            "paper",
+            "of networks, input and budget, given after the data set: 'paper' is that of section 5.2, 'small' is for "
+            "two CPU cores and half an hour",
+            one_of(*SIZES),
+        ),
         "seed": Field(
             0, "random seed of initial parameters, data order and augmentation", AT_LEAST_ZERO
         ),
@@ -158,23 +170,40 @@ def base_config(dataset: str = "pedestrians") -> ConfigDict:
     """Returns the config of all stages on one data set, at the paper's size or at the two-core size.
 
     Args:
-      dataset: a key of `DATASETS`, optionally followed by a slash and one of its presets.
+      dataset: `DATASET[/PRESET][,SIZE]`, such as "mlr_viper", "mlr_viper/vpfa" or "mlr_viper,small".
 
     Returns:
       A ConfigDict in which every field has its default.
 
     Raises:
-      UserError: the data set or the preset is unknown.
+      UserError: the data set, the preset or the size is unknown.
     """
-    name = parse_dataset(dataset)[0]
-    spec = DATASETS[name]
-    config = defaults(base_fields(), spec.small)
-    config.dataset = name
-    config.data.image_size = spec.image_size
+    name, _, size = parse_dataset(dataset)
+    spec, small = DATASETS[name], size == "small"
+    config = defaults(base_fields(), small)
+    config.dataset, config.size = name, size
+    config.data.image_size = small_image_size(spec.image_size) if small else spec.image_size
     for other in DATASETS:
         if not DATASETS[other].has_identities and "size" in config[other]:
-            config[other].size = spec.image_size  # so that images of both fit one network
+            config[other].size = config.data.image_size  # so that images of both fit one network
     config.data.trials = tuple(range(spec.trials))
     config.data.recipe = ConfigDict(recipe_of(dataset))
-    config.stages = all_stages(spec.small, spec.degrade)
+    height, width = config.data.image_size
+    epoch_pixels = published_training_images(dataset) * height * width
+    config.stages = all_stages(small, spec.degrade, epoch_pixels)
     return config
+
+
+def small_image_size(image_size: tuple[int, int]) -> tuple[int, int]:
+    """Returns the network input of the small size: at most 32 pixels wide, in the proportions of the paper's size.
+
+    Args:
+      image_size: (height, width) in pixels at the paper's size.
+
+    Returns:
+      (height, width) in pixels, multiples of 4: 64x32 for 256x128, and 96x32 for 384x128.
+    """
+    height, width = image_size
+    if width <= _SMALL_WIDTH:
+        return image_size
+    return max(4, 4 * round(height * _SMALL_WIDTH / width / 4)), _SMALL_WIDTH

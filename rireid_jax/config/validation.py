@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION, Fields
 from rireid_jax.config.base import base_config, base_fields
-from rireid_jax.config.datasets import dataset_names
+from rireid_jax.config.datasets import SIZES, dataset_names
 from rireid_jax.config.fields import completed, structure_problems, value_problems
 from rireid_jax.config.stages import MODULES, stage_config, stage_fields
 from rireid_jax.errors import UserError
@@ -39,11 +39,15 @@ def with_defaults(config: ConfigDict) -> ConfigDict:
     """Returns a copy of a config, with defaults for the fields that it lacks.
 
     It lacks fields that were added in a later version, and fields of components that were not yet registered when it
-    was created. A config without a known data set is returned unchanged; `validate` refuses it.
+    was created. A config from before the field `size` has its data set's default size, because there was no other. A
+    config without a known data set or size is returned unchanged; `validate` refuses it.
     """
     if config.get("dataset") not in dataset_names() or "stages" not in config:
         return config
-    template = base_config(config.dataset)
+    size = config.get("size", DATASETS[config.dataset].default_size)
+    if size not in SIZES:
+        return config
+    template = base_config(f"{config.dataset},{size}")
     template.stages = ConfigDict({name: stage_config() for name in config.stages})
     whole = completed(config, template)
     if config.is_locked:

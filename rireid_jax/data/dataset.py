@@ -116,7 +116,7 @@ class Dataset(abc.ABC):
       protocol: of evaluation, as `evaluation.rank` names it, unless the recipe has a field `protocol`.
       trials: how many random or official trials are usual; 0: the identities are divided in one way.
       degrade: probability of degrading a training image that is its own original, on the fly.
-      small: the default size is the two-core one (narrow networks, minutes) instead of the paper's.
+      default_size: the size of a config that names none: "small" for two CPU cores, or "paper".
       has_identities: False for images of anything, which a stage can train on but nobody can evaluate on.
       raw: what `config.data.raw_dir` must hold, in words; "" if nothing is needed.
       layout: the reader of its download (a `layouts.base.Layout`); None if it is no download.
@@ -139,7 +139,7 @@ class Dataset(abc.ABC):
     protocol: ClassVar[str] = "market"
     trials: ClassVar[int] = 0
     degrade: ClassVar[float] = 0.0
-    small: ClassVar[bool] = False
+    default_size: ClassVar[str] = "paper"
     has_identities: ClassVar[bool] = True
     raw: ClassVar[str] = ""
     layout: ClassVar[Any] = None

@@ -41,7 +41,7 @@ def complexities(
       num_classes: identities of the classifier.
     """
     full = config.copy_and_resolve_references()
-    full.model.update(base_config("vr_msmt17").model)
+    full.model.update(base_config("vr_msmt17,paper").model)
     own_size = tuple(config.data.image_size)
     restorers: dict[str, int | None] = {}
     networks: dict[tuple[str, str], tuple[int, int, int]] = {}

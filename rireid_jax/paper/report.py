@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def make_report(
-    config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequence[int]
+    config: ConfigDict, workdir: str, rows: Sequence[str], seeds: Sequence[int], smaller: str = ""
 ) -> None:
     """Trains the rows that are not finished, then writes tables and figures of all that are.
 
@@ -44,6 +44,7 @@ def make_report(
       workdir: local folder; every row has folders of its own in it.
       rows: to train; () trains those whose stages the config runs, and all rows if it runs the stages of all.
       seeds: for training; rows on which no claim rests take the first one alone.
+      smaller: what to give for `--config` to train the small size; "" if this is it.
 
     Raises:
       UserError: a mistake in the flags, the config, the files, or the work directory.
@@ -62,7 +63,7 @@ def make_report(
                 logger.info("%s: not run, %s", row, obstacles[row])
                 continue
             for seed in seeds_of(row, seeds):
-                train_row(config, workdir, row, seed)
+                train_row(config, workdir, row, seed, smaller)
         results = read_rows(config, workdir)
         outcomes = read_outcomes(config, workdir, results)
         logger.info("writes the report")

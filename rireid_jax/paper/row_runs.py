@@ -85,10 +85,17 @@ def check_folders(config: ConfigDict, workdir: str) -> None:
             ) from error
 
 
-def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
+def train_row(config: ConfigDict, workdir: str, row: str, seed: int, smaller: str = "") -> None:
     """Trains and evaluates a row unless it has results.
 
     A stage that another row has finished with the same seed is copied from it.
+
+    Args:
+      config: of all rows.
+      workdir: of the report.
+      row: key of `ROWS`.
+      seed: of training.
+      smaller: as `run` takes it.
 
     Raises:
       UserError: a mistake in the config, the files, or the work directory.
@@ -110,7 +117,7 @@ def train_row(config: ConfigDict, workdir: str, row: str, seed: int) -> None:
         ]
         take_over_stages(part, dict.fromkeys(part.config.run, others))
     try:
-        run(own, folder, "train")
+        run(own, folder, "train", smaller)
     except Stopped as stopped:
         raise Stopped(f"{row}, seed {seed}, {stopped}") from None
 

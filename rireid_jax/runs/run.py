@@ -2,7 +2,8 @@
 
 import logging
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from etils import epath
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from rireid_jax.models.complexity import count_macs, count_parameters, image_lik
 from rireid_jax.models.network import create_network, variable_shapes
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.averages import average
+from rireid_jax.runs.forecast import Forecast
 from rireid_jax.runs.queries import compare_stages, read_queries
 from rireid_jax.runs.results import results_text, write_results
 from rireid_jax.runs.trial import build_dataset, is_trained, run_trial
@@ -36,7 +38,7 @@ from rireid_jax.training.loop import Stopped
 logger = logging.getLogger(__name__)
 
 
-def run(config: ConfigDict, workdir: str, mode: str) -> None:
+def run(config: ConfigDict, workdir: str, mode: str, smaller: str = "") -> None:
     """Does what the command line asks.
 
     Each trial that `config.data.trials` names is trained and scored in a folder of its own, and the results
@@ -46,6 +48,8 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
       config: valid or not.
       workdir: local folder, or one of an object store.
       mode: "build" builds the data sets; "evaluate" scores what is trained; "train" does all.
+      smaller: what to give for `--config` to train the small size; "" if this is it. A run that would take days names
+        it.
 
     Raises:
       UserError: a mistake in the config, the files, or the work directory.
@@ -72,12 +76,12 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
         read_config(workdir)  # refuses a folder without a run before it makes one
     with locked(workdir):
         if trials:
-            results = _run_trials(config, trials, workdir, mode, parallel)
+            results = _run_trials(config, trials, workdir, mode, parallel, smaller)
         else:
             claim(workdir, config)
             data = build_dataset(config, config.dataset)
-            print(_complexity(config, len(data.train_pids)), flush=True)
-            results = run_trial(config, workdir, mode, data, parallel, started)
+            forecast = _forecast(config, len(data.train_pids), parallel, smaller)
+            results = run_trial(config, workdir, mode, data, parallel, started, forecast)
     pictures = ""
     if config.eval.split == "query":
         pictures = f", pictures {'in the folders of the trials' if trials else 'next to it'}"
@@ -88,7 +92,12 @@ def run(config: ConfigDict, workdir: str, mode: str) -> None:
 
 
 def _run_trials(
-    config: ConfigDict, trials: dict[int, ConfigDict], workdir: str, mode: str, parallel: Parallel
+    config: ConfigDict,
+    trials: dict[int, ConfigDict],
+    workdir: str,
+    mode: str,
+    parallel: Parallel,
+    smaller: str,
 ) -> dict[str, Any]:
     """Runs the trials that are not finished, one after another, and writes the mean of all.
 
@@ -98,6 +107,7 @@ def _run_trials(
       workdir: of the whole run, held by this process.
       mode: "train" leaves a finished trial as it is, "evaluate" scores every trained one again.
       parallel: the devices.
+      smaller: as `run` takes it.
 
     Returns:
       What `results.json` holds.
@@ -131,16 +141,18 @@ def _run_trials(
             if is_trained(trials[trial], folders[trial], built)
         }
     if data:
-        print(_complexity(config, len(next(iter(data.values())).train_pids)), flush=True)
+        num_classes = len(next(iter(data.values())).train_pids)
+        forecast = _forecast(config, num_classes, parallel, smaller)
     for place, trial in enumerate(data, 1):
         logger.info("trial %d, %d of %d", trial, place, len(data))
         folder, started = folders[trial], time.monotonic()
+        forecast.later_trials = len(data) - place
         others = [other for other in trial_folders(workdir) if other != folder]
         with locked(folder):
             claim(folder, trials[trial])
             try:
                 results[trial] = run_trial(
-                    trials[trial], folder, mode, data[trial], parallel, started, others
+                    trials[trial], folder, mode, data[trial], parallel, started, forecast, others
                 )
             except Stopped as stopped:
                 raise Stopped(f"trial {trial}, {stopped}") from None
@@ -168,16 +180,42 @@ def _print_built(built: Built, title: str) -> None:
     print(f"{title}: {counts}; protocol {built.protocol_hash}; in {built.path}")
 
 
-def _complexity(config: ConfigDict, num_classes: int) -> str:
-    """A table of the stages' networks: parameters, and multiply-accumulates of one image."""
+class _StageNetwork(NamedTuple):
+    """The network of a stage.
+
+    Attributes:
+      stage: key of `config.stages`.
+      name: of its super-resolution network and its extractor.
+      parameters: number of them.
+      macs: multiply-accumulates of one image.
+    """
+
+    stage: str
+    name: str
+    parameters: int
+    macs: int
+
+
+def _forecast(config: ConfigDict, num_classes: int, parallel: Parallel, smaller: str) -> Forecast:
+    """Prints a table of the stages' networks, whose multiply-accumulates say how the stages' steps compare."""
+    networks = [_measure(config, stage, num_classes) for stage in config.run]
+    print(_table(networks, tuple(config.data.image_size)), flush=True)
+    devices = f"{parallel.num_devices} x {parallel.device_kind}"
+    return Forecast({network.stage: network.macs for network in networks}, devices, smaller)
+
+
+def _measure(config: ConfigDict, stage: str, num_classes: int) -> _StageNetwork:
     height, width = config.data.image_size
-    rows = [["stage", "network", "parameters", f"GMACs at {height}x{width}"]]
-    for stage in config.run:
-        network = create_network(config, stage, num_classes)
-        variables = variable_shapes(network, (height, width))
-        macs = count_macs(network.apply, variables, image_like(height, width))
-        spec = config.stages[stage]
-        name = " + ".join(m for m in (spec.super_resolution, spec.extractor) if m != "none")
-        parameters = count_parameters(variables["params"])
+    network = create_network(config, stage, num_classes)
+    variables = variable_shapes(network, (height, width))
+    macs = count_macs(network.apply, variables, image_like(height, width))
+    spec = config.stages[stage]
+    name = " + ".join(m for m in (spec.super_resolution, spec.extractor) if m != "none")
+    return _StageNetwork(stage, name, count_parameters(variables["params"]), macs)
+
+
+def _table(networks: Sequence[_StageNetwork], image_size: tuple[int, int]) -> str:
+    rows = [["stage", "network", "parameters", "GMACs at {}x{}".format(*image_size)]]
+    for stage, name, parameters, macs in networks:
         rows.append([stage, name, f"{parameters:,}", f"{macs / 1e9:.4f}"])
     return aligned(rows)

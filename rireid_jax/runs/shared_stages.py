@@ -13,7 +13,8 @@ from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable
 from rireid_jax.runs.workdir import differences, free_fields, read_config, read_data
 from rireid_jax.training.checkpoint_files import copy_checkpoint
-from rireid_jax.training.loop import Variables, finished_variables, num_steps
+from rireid_jax.training.initial import Variables
+from rireid_jax.training.loop import finished_variables, num_steps
 
 
 def shared_stages(config: ConfigDict) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
@@ -17,6 +19,7 @@ from rireid_jax.evaluation.embed import Embedder
 from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.extractor import Extractor
+from rireid_jax.runs.forecast import Forecast
 from rireid_jax.runs.gate_picture import draw_gates
 from rireid_jax.runs.inside import find_warnings, look_inside, trained_resolutions
 from rireid_jax.runs.metrics import MetricsWriter, NoMetrics
@@ -27,14 +30,8 @@ from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, tak
 from rireid_jax.runs.workdir import claim_data
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
-from rireid_jax.training.loop import (
-    Evaluate,
-    Variables,
-    check_backbone,
-    finished_variables,
-    num_steps,
-    train_stage,
-)
+from rireid_jax.training.initial import Variables, check_backbone
+from rireid_jax.training.loop import Evaluate, finished_variables, num_steps, train_stage
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +43,7 @@ def run_trial(
     data: Built,
     parallel: Parallel,
     started: float,
+    forecast: Forecast,
     others: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Trains what is not finished, evaluates, and writes pictures and results.
@@ -57,6 +55,7 @@ def run_trial(
       data: the data set.
       parallel: the devices.
       started: when the trial began, on the monotonic clock.
+      forecast: says how long the run takes.
       others: work directories of other trials.
 
     Returns:
@@ -65,7 +64,7 @@ def run_trial(
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
     if mode == "train":
-        trained = _train(config, workdir, data, parallel, others)
+        trained = _train(config, workdir, data, parallel, forecast, others)
     else:
         trained = {stage: _last(workdir, stage) for stage in _scored(config)}
     split = config.eval.split
@@ -194,7 +193,12 @@ def _last(workdir: str, stage: str) -> tuple[int, Variables]:
 
 
 def _train(
-    config: ConfigDict, workdir: str, data: Built, parallel: Parallel, others: Sequence[str]
+    config: ConfigDict,
+    workdir: str,
+    data: Built,
+    parallel: Parallel,
+    forecast: Forecast,
+    others: Sequence[str],
 ) -> dict[str, tuple[int, Variables]]:
     """Trains every stage to its end, except those that another trial has trained already.
 
@@ -203,6 +207,7 @@ def _train(
       workdir: of this trial.
       data: the data set.
       parallel: the devices.
+      forecast: says how long the run takes.
       others: work directories of other trials.
 
     Returns:
@@ -219,13 +224,16 @@ def _train(
             name = config.stages[stage].dataset
             if name not in datasets:
                 datasets[name] = build_dataset(config, name)
+            steps[stage] = num_steps(config, stage, len(datasets[name].splits["train"]))[1]
+        _begin(forecast, config, workdir, steps)
+        for stage in config.run:
+            name = config.stages[stage].dataset
             if name:
                 claim_data(workdir, {name: datasets[name].protocol_hash})
-            num_images = len(datasets[name].splits["train"])
-            steps[stage] = num_steps(config, stage, num_images)[1]
             finished = _finished(config, workdir, stage, datasets[name], others)
             if finished is not None:
                 trained[stage] = finished
+                forecast.finish(stage)
                 continue
             logger.info(
                 "%s: %d steps of %d images; the first one compiles, which takes a while",
@@ -241,9 +249,20 @@ def _train(
                 log=log,
                 stop=stop,
                 evaluate=_scorer(config, stage, data, parallel),
+                timed=partial(forecast.timed, stage),
                 trained=trained,
             )
+            forecast.finish(stage)
     return {stage: (steps[stage], variables) for stage, variables in trained.items()}
+
+
+def _begin(forecast: Forecast, config: ConfigDict, workdir: str, steps: Mapping[str, int]) -> None:
+    """Tells the forecast which steps of a trial and of those after it are still to be trained."""
+    left, shared = dict(steps), shared_stages(config)
+    for stage, last in steps.items():
+        if (epath.Path(workdir) / "checkpoints" / stage / str(last)).exists():
+            left[stage] = 0
+    forecast.begin(left, {stage: last for stage, last in steps.items() if stage not in shared})
 
 
 def _finished(

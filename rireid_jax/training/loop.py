@@ -20,26 +20,22 @@ from rireid_jax.data.keyed_random import stage_seed
 from rireid_jax.data.loader import train_batches
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
-from rireid_jax.models.network import (
-    Network,
-    create_network,
-    initialise,
-    variable_shapes,
-    zero_variables,
-)
+from rireid_jax.models.network import Network, create_network, variable_shapes
 from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.initial import Variables, initial_variables
 from rireid_jax.training.optimizer import create_optimizer
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import Metrics, make_train_step
 from rireid_jax.training.terms import mean_over_steps
 from rireid_jax.training.trace import Trace
-from rireid_jax.weights import load_backbone
 
 logger = logging.getLogger(__name__)
 
-Variables = dict[str, dict[str, Any]]
 Evaluate = Callable[[Variables], dict[str, float]]
+Timed = Callable[[float, int], None]
+# What is timed to tell how long training takes. Less says little: batches have queued up while the first step compiled.
+_TIMED_STEPS, _TIMED_SECONDS = 3, 1.0
 
 
 @runtime_checkable
@@ -72,76 +68,6 @@ def finished_variables(
     return jax.device_get(found)  # so that no device holds it until a later stage needs it
 
 
-def initial_variables(
-    config: ConfigDict,
-    stage: str,
-    workdir: str,
-    num_classes: int,
-    trained: Mapping[str, Variables] | None = None,
-) -> Variables:
-    """Returns the initial variables of a stage: those of the stages in `config.stages[stage].init`, or random ones.
-
-    An extractor that starts from no other stage takes its stem and streams from `config.init.backbone`, if given.
-
-    Args:
-      config: the whole config.
-      stage: key of `config.stages`.
-      workdir: work directory with the checkpoints of the stages that this one starts from.
-      num_classes: number of identities of the classifier.
-      trained: final variables of earlier stages that are still in memory, by stage.
-
-    Raises:
-      UserError: a stage that this one starts from has no checkpoint or a damaged last one, or the backbone does not
-        fit.
-    """
-    network = create_network(config, stage, num_classes)
-    variables = initialise(network, config.seed, tuple(config.data.image_size))
-    if starts_from_backbone(config, stage):
-        report = load_backbone(config.init.backbone, network, variables)
-        logger.info("%s: starts from %s, %s", stage, config.init.backbone, report)
-    for module, source in config.stages[stage].init.items():
-        if not source:
-            continue
-        if trained and source in trained:
-            loaded = trained[source]
-        else:
-            loaded = _last_variables(workdir, source, f"config.stages.{stage}.init.{module}")
-        part = network.modules()[module]
-        for kind in ("params", "batch_stats"):
-            if module in variables[kind]:
-                own, given = variables[kind][module], loaded[kind][module]
-                variables[kind][module] = part.adopt(own, given)
-    return variables
-
-
-def _last_variables(workdir: str, stage: str, field: str) -> Variables:
-    with Checkpoints(workdir, stage) as checkpoints:
-        step, variables = checkpoints.load_latest()
-        if step != checkpoints.steps[-1]:
-            raise UserError(
-                f"{field}: found the last checkpoint of {stage} damaged, expected a whole one; run {stage} too "
-                f"(config.run), which goes on at step {step}"
-            )
-    return variables
-
-
-def starts_from_backbone(config: ConfigDict, stage: str) -> bool:
-    """Returns whether the extractor of a stage starts from `config.init.backbone`."""
-    spec = config.stages[stage]
-    return bool(config.init.backbone) and spec.extractor != "none" and not spec.init.extractor
-
-
-def check_backbone(config: ConfigDict, workdir: str, num_classes: int) -> None:
-    """Raises UserError now if `config.init.backbone` does not fit a stage that may only start hours later."""
-    for stage in config.run:
-        if starts_from_backbone(config, stage):
-            with Checkpoints(workdir, stage) as checkpoints:
-                begun = bool(checkpoints.steps)
-            if not begun:
-                network = create_network(config, stage, num_classes)
-                load_backbone(config.init.backbone, network, zero_variables(network))
-
-
 def train_stage(
     config: ConfigDict,
     stage: str,
@@ -153,6 +79,7 @@ def train_stage(
     log: MetricsLog,
     stop: StopRequest,
     evaluate: Evaluate | None = None,
+    timed: Timed | None = None,
     trained: Mapping[str, Variables] | None = None,
 ) -> Variables:
     """Trains a stage to its end, from its latest checkpoint if there is one, and saves a last checkpoint.
@@ -168,6 +95,8 @@ def train_stage(
       stop: request that says when to save and stop.
       evaluate: function that scores variables during the stage, to find the best checkpoint
         (`config.eval.every_epochs`).
+      timed: function that is told once, after the first steps, how many seconds a step takes and how many steps are
+        left. It is not called if the stage pauses or ends before there are enough.
       trained: final variables of earlier stages that are still in memory, by stage.
 
     Returns:
@@ -194,7 +123,7 @@ def train_stage(
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
-        progress = _Progress(config, stage, schedules, total, steps_per_epoch, log)
+        progress = _Progress(config, stage, schedules, total, steps_per_epoch, log, timed)
 
         with (
             _batches(config, stage, data, start, parallel) as batches,
@@ -211,17 +140,17 @@ def train_stage(
                 due = step == total or step % config.checkpoint.every_steps == 0
                 if stopping or scoring or due:
                     progress.flush()  # raises first, so that no state with NaN or infinity is saved
-                    scores = None
-                    if scoring and evaluate is not None:
-                        scores = evaluate(
-                            {"params": state.params, "batch_stats": state.batch_stats}
-                        )
+                    scores = evaluate(_variables(state)) if scoring and evaluate else None
                     checkpoints.save(parallel.replicate(state), step, scores)
                     if stopping and step < total:
                         checkpoints.wait()
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
-    return jax.device_get({"params": state.params, "batch_stats": state.batch_stats})
+    return jax.device_get(_variables(state))
+
+
+def _variables(state: TrainState) -> Variables:
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def _latest_state(
@@ -295,6 +224,7 @@ class _Progress:
         total: int,
         steps_per_epoch: int,
         log: MetricsLog,
+        timed: Timed | None,
     ):
         self._config, self._stage, self._log = config, stage, log
         # One rate is logged: the extractor's where it learns.
@@ -304,6 +234,8 @@ class _Progress:
         # (last step, metrics, seconds per step) of the period that is still to be logged.
         self._waiting: tuple[int, list[Metrics], float] | None = None
         self._measured_from: tuple[float, int] | None = None  # (time, step)
+        self._timed, self._timed_from = timed, (0.0, 0)  # (time, step)
+        self._last_step = 0
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds the metrics of a step, which may still be running."""
@@ -311,7 +243,9 @@ class _Progress:
         # The first step is not timed because it compiles, nor one after a pause because it waits.
         if self._measured_from is None:
             jax.block_until_ready(metrics)
-            self._measured_from = (time.perf_counter(), step)
+            self._measured_from = self._timed_from = (time.perf_counter(), step)
+        self._last_step = step
+        self._tell(metrics, _TIMED_SECONDS)
         if step % self._config.log_every == 0 or step == self._total:
             self._report()
             self._waiting = (step, self._running, self._seconds_a_step(step))
@@ -325,7 +259,18 @@ class _Progress:
         """
         self._report()
         _averages(self._stage, self._running)
+        self._tell(self._running, 0.0)  # no step follows without a pause
         self._measured_from = None
+
+    def _tell(self, metrics: Any, at_least: float) -> None:
+        """Calls `timed` once, after steps without a pause that took at least so many seconds."""
+        then, first = self._timed_from
+        steps = self._last_step - first
+        if self._timed is None or steps < _TIMED_STEPS or time.perf_counter() - then < at_least:
+            return
+        jax.block_until_ready(metrics)
+        self._timed((time.perf_counter() - then) / steps, self._total - self._last_step)
+        self._timed = None
 
     def _seconds_a_step(self, step: int) -> float:
         """Returns the mean over the period that ends with `step`; NaN if no step before it was timed."""

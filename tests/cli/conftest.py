@@ -29,12 +29,14 @@ class WholeRun:
       flags: of both commands.
       build_output: what `--mode build` printed.
       train_output: what training printed.
+      train_log: what training logged.
     """
 
     folder: Path
     flags: list[str]
     build_output: str
     train_output: str
+    train_log: str
 
     @property
     def workdir(self) -> Path:
@@ -56,7 +58,7 @@ class WholeRun:
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory) -> WholeRun:
-    """`configs/joint.py:vr_market1501`, built, trained and evaluated by the command."""
+    """`configs/joint.py:vr_market1501,small`, built, trained and evaluated by the command."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
@@ -68,9 +70,9 @@ def whole_run(tmp_path_factory) -> WholeRun:
 def _run_or_wait_for_it(folder: Path) -> WholeRun:
     # Spaces and other scripts: paths as people have them.
     raw = folder / "für Tests 人" / "Market-1501-v15.09.15"
-    epochs = {"ffsr_pretrain": 4, "ffsr": 6, "rife": 6, "joint": 6, "baseline": 3}
+    epochs = {"ffsr_pretrain": 4, "ffsr": 6, "backbone": 3, "rife": 6, "joint": 6, "baseline": 3}
     flags = [
-        "--config=configs/joint.py:vr_market1501",
+        "--config=configs/joint.py:vr_market1501,small",
         f"--config.data.raw_dir={raw}",
         f"--config.data.dir={folder / 'data'}",
         *overrides(TINY | {f"stages.{stage}.epochs": n for stage, n in epochs.items()}),
@@ -94,5 +96,5 @@ def _run_or_wait_for_it(folder: Path) -> WholeRun:
         }
         built = succeed(*flags, "--mode=build", **environment)
         trained = succeed(*flags, f"--workdir={folder / 'run'}", **environment)
-        outputs.write_text(json.dumps([built.stdout, trained.stdout]))
+        outputs.write_text(json.dumps([built.stdout, trained.stdout, trained.stderr]))
     return WholeRun(folder, flags, *json.loads(outputs.read_text()))

@@ -39,7 +39,7 @@ CASES = {
     "mlr_market1501/prpr": (market, ()),
 }
 ELSEWHERE = {
-    "vr_market1501": ("conftest.py", "configs/joint.py:vr_market1501"),
+    "vr_market1501": ("conftest.py", "configs/joint.py:vr_market1501,small"),
     "folder": ("test_folder_run.py", "py:folder"),
     "pedestrians": ("test_interruptions.py", "FEW_PEDESTRIANS"),
 }

@@ -24,7 +24,24 @@ MISTAKES = [
         "found 'mlr_viper/sing', expected mlr_viper/di_reid or mlr_viper/vpfa",
     ),
     (["--config=configs/joint.py:vr_msmt17/x"], "found 'vr_msmt17/x', expected vr_msmt17"),
-    # A preset is another experiment, in a folder of its own.
+    (
+        ["--config=configs/joint.py:vr_msmt17,tiny"],
+        "found 'vr_msmt17,tiny', expected vr_msmt17,small or vr_msmt17,paper",
+    ),
+    (
+        [CONFIG + ":vr_msmt17", "--config.size=small"],
+        "--config.size: found 'small', expected the size after the data set, as in --config "
+        "configs/joint.py:vr_msmt17,small",
+    ),
+    # A preset or a size is another experiment, in a folder of its own.
+    (
+        ["--config=configs/rife.py:folder,small", "--mode=evaluate"],
+        "runs/rife-folder-small: found no config.json",
+    ),
+    (
+        ["--config=configs/rife.py:folder,paper", "--mode=evaluate"],
+        "runs/rife-folder: found no config.json",
+    ),
     (
         ["--config=configs/rife.py:mlr_viper/vpfa", "--mode=evaluate"],
         "runs/rife-mlr_viper-vpfa: found no config.json",

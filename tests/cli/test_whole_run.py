@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from PIL import Image
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
 # Full batches of 8 in 24 natural images or 32 crops, times the epochs.
-STEPS = {"ffsr_pretrain": 12, "ffsr": 24, "rife": 24, "joint": 24, "baseline": 12}
+STEPS = {
+    "ffsr_pretrain": 12,
+    "ffsr": 24,
+    "backbone": 12,
+    "rife": 24,
+    "joint": 24,
+    "baseline": 12,
+}
 
 
 def strict(text: str):
@@ -69,6 +77,7 @@ def test_results(whole_run):
     assert all(0 < block["distance"] < 1 for block in results["inside"]["streams"])
     assert results["baseline"]["inside"] == {"gates": [], "streams": []}
     assert isinstance(results["warnings"], list)
+    assert results["config"]["size"] == "small"
     assert results["config"]["data"]["image_size"] == [32, 16]
     assert {"jax", "flax", "python", "rireid_jax", "device"} <= set(results["versions"])
 
@@ -132,7 +141,14 @@ def test_metrics(whole_run):
     assert all(5 < r[name] < 60 for r in measured for name in ("psnr", "psnr_bilinear"))
     assert all(r["psnr_foreground"] is None for r in restoring)  # there are no masks
     rife = [r["learning_rate"] for r in records if r["stage"] == "rife"]
-    np.testing.assert_allclose(rife, [0.01] * 12 + [0.001] * 12, rtol=1e-6)
+    np.testing.assert_allclose(rife, [0.05] * 12 + [0.005] * 12, rtol=1e-6)
+
+
+def test_every_stage_says_how_long_the_run_takes(whole_run):
+    lines = re.findall(r"(\w+): about (.+) of training left in the whole run", whole_run.train_log)
+    assert [stage for stage, _ in lines] == list(whole_run.results["config"]["run"])
+    assert {time for _, time in lines} <= {f"{n} minute{'s' * (n > 1)}" for n in range(1, 60)}
+    assert "this size takes" not in whole_run.train_log
 
 
 def test_tensorboard(whole_run):

@@ -45,13 +45,13 @@ def test_presets_and_other_names():
     assert get_config("bilinear").to_dict() == get_config("resnet50").to_dict()
 
 
-@pytest.mark.parametrize("dataset", ["pedestrians", "vr_msmt17"])
+@pytest.mark.parametrize("dataset", ["pedestrians", "vr_msmt17", "vr_msmt17,small"])
 def test_all_rows_have_one_budget(dataset):
     for row in NETWORKS:
         config = get_config(f"{row},{dataset}")
         epochs = learned_epochs(config, "extractor")
         start = {"backbone", "densenet121_start"} & set(epochs)
-        assert len(start) == (dataset == "pedestrians")
+        assert len(start) == (config.size == "small")
         budget = config.stages.rife.epochs + config.stages.joint.epochs
         assert sum(epochs.values()) - sum(epochs[stage] for stage in start) == budget, row
         rates = {extractor_rate(config, stage) for stage in set(epochs) - start}

@@ -20,10 +20,10 @@ from rireid_jax.parallel import Parallel
 from rireid_jax.runs.metrics import MetricsWriter
 from rireid_jax.training import loop
 from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.initial import initial_variables
 from rireid_jax.training.loop import (
     Stopped,
     finished_variables,
-    initial_variables,
     num_steps,
     train_stage,
 )
@@ -216,7 +216,10 @@ def test_speed_is_that_of_the_steps(whole, tmp_path, devices, monkeypatch):
     monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(loop, "train_batches", slow_batches)
     monkeypatch.setattr(devices, "step", step_that_compiles)
-    train(tmp_path, devices, config=config, evaluate=slow_evaluation)
+    timed: list[tuple[float, int]] = []
+    told = {"timed": lambda *times: timed.append(times)}
+    train(tmp_path, devices, config=config, evaluate=slow_evaluation, **told)
+    assert timed == [(1.0, STEPS - 4)]  # the three steps after the first
     # After the checkpoint of step 5 no step but the sixth is left in its period.
     speeds = {record["step"]: record["images_per_second"] for record in logged(tmp_path)}
     assert speeds == {2: 8.0, 4: 8.0, 6: None, 8: 8.0, 10: 8.0, 12: 8.0}

@@ -19,7 +19,7 @@ from torch_reference.resnet import ResNet as TorchResNet
 from rireid_jax import Extractor
 from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network, zero_variables
-from rireid_jax.training.loop import check_backbone, initial_variables
+from rireid_jax.training.initial import check_backbone, initial_variables
 from rireid_jax.weights import (
     from_state_dict,
     load_backbone,

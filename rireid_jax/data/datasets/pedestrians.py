@@ -23,7 +23,7 @@ class Pedestrians(Dataset):
 
     name = "pedestrians"
     image_size = (64, 32)
-    small = True
+    default_size = "small"
     draws = True
     recipe: ClassVar[Mapping[str, Field]] = {
         "train_identities": Field(240, "drawn for training; enough for a run of minutes", POSITIVE),
