@@ -164,6 +164,13 @@ def _run_trials(
             f"config.data.trials: found {', '.join(missing)} not trained yet in {workdir}, expected only "
             f"trained ones{trained}; train first"
         )
+    return _write_average(workdir, config, results, folders)
+
+
+def _write_average(
+    workdir: str, config: ConfigDict, results: dict[int, dict[str, Any]], folders: dict[int, str]
+) -> dict[str, Any]:
+    """Writes the mean of the results of several trials, and how sure its differences are."""
     measured = average(results)
     comparison = distributed.from_first(
         lambda: compare_stages(
