@@ -28,11 +28,11 @@ parity: .venv/dev  ## Measures docs/parity.md.
 differences: .venv/dev  ## Computes the numbers of docs/paper-vs-released-code.md.
 	PYTHONPATH=tests $(BIN)/python -m parity.differences
 
-SEEDS ?= 0 1 2
+SEEDS ?= 0 1 2 3 4
 EMBEDDED := $(SEEDS:%=runs/embedded-seed%)
 embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
 	for seed in $(SEEDS); do \
-		$(BIN)/python -m rireid_jax.main --config configs/joint.py --config.seed=$$seed \
+		$(BIN)/python -m rireid_jax.main --config configs/systems.py --config.seed=$$seed \
 			--workdir runs/embedded-seed$$seed || exit; \
 	done
 	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md

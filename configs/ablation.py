@@ -111,7 +111,7 @@ def _add_stages(stages: ConfigDict, small: bool) -> None:
         "srcnn": ("srcnn_apart",),
         "vdsr": ("vdsr_apart",),
         "ae": ("ae_apart",),
-        "ffsr": ("ffsr_apart", "ffsr_joint"),
+        "ffsr": ("ffsr_apart",),
         "ffsr_segmentation": ("ffsr_segmentation_joint",),
         "sing_restorer": ("sing",),
     }
@@ -119,7 +119,8 @@ def _add_stages(stages: ConfigDict, small: bool) -> None:
         shared = {"super_resolution": stages[name].super_resolution, "extractor": "resnet50"}
         fixed = {**shared, "train": ("extractor",), "losses": not_restoring}
         both = from_stages(f"{name}_extractor", f"{name}_extractor")
-        add(f"{name}_extractor", "rife", **fixed, init=from_stages(name, backbone))
+        if f"{name}_extractor" not in stages:
+            add(f"{name}_extractor", "rife", **fixed, init=from_stages(name, backbone))
         for end in ends:
             mask = {"restoration": {"mask": stages[name].losses.restoration.mask.to_dict()}}
             learning = fixed if end.endswith("_apart") else {**shared, "losses": mask}
@@ -131,8 +132,6 @@ def _add_stages(stages: ConfigDict, small: bool) -> None:
 
     _add_csr_gan(add, from_stages, backbone, small)
 
-    alone = {"super_resolution": "bilinear", "train": ("extractor",), "losses": not_restoring}
-    add("rife_alone", "joint", **alone, init=from_stages("", "rife"))
     for name in ("two_resnet50", "two_resnet50_weighted", "se_resnet50", "densenet121"):
         add(name, "baseline", extractor=name)
     if backbone:

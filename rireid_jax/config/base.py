@@ -125,6 +125,7 @@ def base_fields() -> Fields:
             (), "stages to run, in order; the results are those of the last one but the baseline"
         ),
         "baseline": Field("", 'stage whose figures are printed next to the results; "": none'),
+        "others": Field((), "more stages of the run whose figures are given too"),
         "imports": Field(
             (),
             "Python modules to import, which register components of their own",

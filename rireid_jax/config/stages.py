@@ -208,6 +208,7 @@ def all_stages(small: bool, degrade: float, epoch_pixels: int = 0) -> ConfigDict
         optimizer=sgd_at(joint_rate, joint_rate * (0.1 if small else 1.0)),
         **both,
     )
+    _add_single_parts(stages, backbone)
     stages.released = _released(36 if small else 60, person)
     strong = _strong_schedule(small)
     stages.strong = stage_config(
@@ -228,6 +229,37 @@ def all_stages(small: bool, degrade: float, epoch_pixels: int = 0) -> ConfigDict
         own = [name for name, stage in stages.items() if not stage.dataset]
         shorten(stages, own, _EPOCH_PIXELS / epoch_pixels)
     return stages
+
+
+def _add_single_parts(stages: ConfigDict, backbone: str) -> None:
+    """Adds RIFE without FFSR and FFSR without RIFE, with the budget of both together.
+
+    Args:
+      stages: stages of a config with `rife` and `joint`, changed in place.
+      backbone: stage that every extractor starts from; "" for none.
+    """
+    not_restoring = {"restoration": {"weight": 0.0}}
+    like = {name: stages[name].copy_and_resolve_references() for name in ("rife", "joint")}
+    stages.rife_alone, stages.ffsr_joint = (
+        like["joint"],
+        like["joint"].copy_and_resolve_references(),
+    )
+    stages.ffsr_extractor = like["rife"]
+    stages.rife_alone.update(
+        super_resolution="bilinear",
+        train=("extractor",),
+        losses=not_restoring,
+        init={"super_resolution": "", "extractor": "rife"},
+    )
+    stages.ffsr_extractor.update(
+        super_resolution="ffsr",
+        extractor="resnet50",
+        init={"super_resolution": "ffsr", "extractor": backbone},
+    )
+    stages.ffsr_joint.update(
+        extractor="resnet50",
+        init={"super_resolution": "ffsr_extractor", "extractor": "ffsr_extractor"},
+    )
 
 
 def shorten(stages: ConfigDict, names: Iterable[str], factor: float) -> None:
@@ -350,5 +382,11 @@ def stages_to(config: ConfigDict, *finals: str) -> tuple[str, ...]:
 
 
 def final_stage(config: ConfigDict) -> str:
-    """Returns the stage whose results a run reports: the last one that is not the baseline."""
-    return [stage for stage in config.run if stage != config.baseline][-1]
+    """Returns the stage whose results a run reports: the last one but baseline and others."""
+    return [stage for stage in config.run if stage not in (config.baseline, *config.others)][-1]
+
+
+def scored_stages(config: ConfigDict) -> tuple[str, ...]:
+    """Returns the stages that a run scores: the final one, the baseline, and the others."""
+    baseline = (config.baseline,) if config.baseline else ()
+    return (final_stage(config), *baseline, *config.others)

@@ -101,12 +101,22 @@ def _run_problems(config: ConfigDict) -> Iterator[str]:
     if not all(isinstance(name, str) for name in run):
         yield f"config.run: found {run!r}, expected names of stages"
         return
-    if not set(run) - {config.baseline} or set(run) - set(stages) or len(set(run)) < len(run):
+    if (
+        not set(run) - {config.baseline, *config.others}
+        or set(run) - set(stages)
+        or len(set(run)) < len(run)
+    ):
         yield (
-            f"config.run: found {run!r}, expected different names out of {', '.join(stages)}, not the baseline's alone"
+            f"config.run: found {run!r}, expected different names out of {', '.join(stages)}, and more "
+            "than config.baseline and config.others"
         )
     if config.baseline not in ("", *run):
         yield f"config.baseline: found {config.baseline!r}, expected the name of a stage of config.run, or ''"
+    others = config.others
+    if set(others) - (set(run) - {config.baseline}) or len(set(others)) < len(others):
+        yield (
+            f"config.others: found {others!r}, expected different names of stages of config.run other than the baseline"
+        )
 
 
 def _stage_problems(config: ConfigDict, name: str) -> Iterator[str]:

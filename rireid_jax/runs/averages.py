@@ -39,6 +39,11 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
         "protocol_hash": hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[:16],
         **_average_metrics(parts),
         "baseline": _average_metrics(baselines) if baselines else None,
+        "others": {
+            stage: _average_metrics([part["others"][stage] for part in parts])
+            for stage in parts[0].get("others", {})
+            if all(stage in part.get("others", {}) for part in parts)
+        },
         "stage": parts[0]["stage"],
         "step": _count([part["step"] for part in parts]),
         "validation": _average_validation([part.get("validation") for part in parts]),

@@ -76,6 +76,7 @@ def results_text(results: dict[str, Any]) -> str:
     rows = {results["stage"]: results}
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
+    rows |= results.get("others") or {}
     table = results_table(rows, results.get("splits", ()))
     parts = [table]
     if results.get("comparison"):  # an older version wrote none
@@ -119,7 +120,7 @@ def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, An
     """Systems as rows: rates in total and by bin of the query resolution r, and PSNR of restored images.
 
     Args:
-      rows: {system: metrics as in `results.json`}; the first is the run's own, the second its baseline.
+      rows: {system: metrics as in `results.json`}; the first is the run's own, the second its baseline, if it has one.
       trials: the trials that the metrics are means over ("splits" in `results.json`), shown in a table
         below; the means then have their deviation next to them.
     """
@@ -147,7 +148,7 @@ def results_table(rows: dict[str, dict[str, Any]], trials: Sequence[dict[str, An
         return table
     if len(trials) > 1:
         table += f"\nMeans over {len(trials)} trials, ± their standard deviation."
-    return f"{table}\n\n{_trials_table(list(rows), trials)}"
+    return f"{table}\n\n{_trials_table(list(rows)[: 1 + bool(trials[0]['baseline'])], trials)}"
 
 
 def _validation_line(held_out: dict[str, Any]) -> str:

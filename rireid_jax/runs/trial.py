@@ -11,7 +11,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
-from rireid_jax.config import final_stage
+from rireid_jax.config import final_stage, scored_stages
 from rireid_jax.data.build import Built, build, hold_out
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
@@ -66,10 +66,10 @@ def run_trial(
     if mode == "train":
         trained = _train(config, workdir, data, parallel, forecast, others)
     else:
-        trained = {stage: _last(workdir, stage) for stage in _scored(config)}
+        trained = {stage: _last(workdir, stage) for stage in scored_stages(config)}
     split = config.eval.split
     evaluations, on_validation = {}, {}
-    for stage in _scored(config):
+    for stage in scored_stages(config):
         step, variables = trained[stage]
         gallery = split if split == "validation" else "gallery"
         counts = [len(data.splits[name]) for name in (split, gallery)]
@@ -96,6 +96,7 @@ def run_trial(
         "protocol_hash": data.protocol_hash,
         **metrics[final],
         "baseline": metrics.get(config.baseline),
+        "others": {stage: metrics[stage] for stage in config.others},
         "comparison": comparison,
         "stage": final,
         "step": trained[final][0],
@@ -169,16 +170,12 @@ def _build(config: ConfigDict, dataset: str) -> Built:
 
 def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:
     """Whether the stages that are scored have been trained to their end."""
-    for stage in _scored(config):
+    for stage in scored_stages(config):
         name = config.stages[stage].dataset
         num_images = len((build_dataset(config, name) if name else data).splits["train"])
         if finished_elsewhere(config, workdir, stage, num_images) is None:
             return False
     return True
-
-
-def _scored(config: ConfigDict) -> list[str]:
-    return [stage for stage in (final_stage(config), config.baseline) if stage]
 
 
 def _queries(evaluations: Mapping[str, Evaluation], stage: str) -> Queries:
@@ -330,7 +327,8 @@ def _draw(
     draw_restored(folder, data, evaluations[stage], restore)
     query = evaluations[stage].query
     if query.features.shape[1]:
-        draw_ranked(folder, data, evaluations)
+        ranked = {name: own for name, own in evaluations.items() if name not in config.others}
+        draw_ranked(folder, data, ranked)
     if query.gates.shape[1]:
         resolutions = trained_resolutions(config, stage, data, query)
         draw_gates(folder, query.gates, resolutions)

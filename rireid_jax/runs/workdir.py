@@ -33,7 +33,7 @@ def _idle_fields() -> tuple[str, ...]:
 
 def free_fields() -> tuple[str, ...]:
     """The fields that may change between two runs in one folder, because no checkpoint depends on them."""
-    return (*_idle_fields(), "data.trials", "eval", "run", "baseline")
+    return (*_idle_fields(), "data.trials", "eval", "run", "baseline", "others")
 
 
 @contextmanager

@@ -91,17 +91,27 @@ def embedded_run(folder: Path, seed: int, ours: float, theirs: float) -> str:
         rates = {"rank1": rate, "mAP": rate / 2, "by_resolution": rows}
         return {**rates, "num_query": 5, "num_gallery": 9, "restoration": restoration}
 
+    gates = {"correlation_wH": 0.5, "error": 0.25, "constant_error": 0.125}
     results = {
         **metrics(ours),
         "baseline": metrics(theirs),
+        "others": {"rife_alone": metrics(ours), "ffsr_joint": metrics(theirs)},
+        "comparison": {"rank1": {"num_identities": 3}},
+        "inside": {"gates": [gates, gates]},
         "stage": "joint",
         "protocol_hash": "abc",
-        "config": {"seed": seed, "baseline": "baseline", "eval": {"bins": [0.0, 0.5, 1.0]}},
+        "config": {
+            "seed": seed,
+            "baseline": "baseline",
+            "others": ["rife_alone", "ffsr_joint"],
+            "eval": {"bins": [0.0, 0.5, 1.0]},
+        },
         "versions": {"jax": "1", "flax": "2", "python": "3", "num_devices": 1, "device": "cpu"},
     }
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(results))
-    write_queries(str(folder), queries(joint=ours, baseline=theirs))
+    found = queries(joint=ours, baseline=theirs, rife_alone=ours, ffsr_joint=theirs)
+    write_queries(str(folder), found)
     return str(folder)
 
 
@@ -113,7 +123,7 @@ def test_embedded_page(tmp_path):
 
     runs = [embedded_run(tmp_path / f"seed{s}", s, 0.75, 0.5 - 0.25 * s) for s in range(2)]
     page = run(*runs).stdout
-    assert "trained with seeds 0, 1," in page
+    assert "trained with seeds 0, 1 on one drawing" in page
     assert "| 1 | baseline | 25.0 | 25.0 | 25.0 | 0.0 | 12.5 | 24.00 | 23.00 |" in page
     gains = "+37.5 [+25.0, +50.0] | **higher** | +18.8 [+12.5, +25.0] | **higher**"
     assert f"| all queries | {gains} | 3 |" in page
@@ -121,8 +131,11 @@ def test_embedded_page(tmp_path):
     assert "| gap | +0.0 [+0.0, +0.0] | **cannot be told** |" in page
     assert "over 3 identities and 2 seeds." in page
     assert "with 2 of 2 seeds" in page
+    assert "Rank-1 of RIFE is above the baseline's with 2 of 2 seeds" in page
+    assert "Rank-1 of FFSR is above the baseline's with 0 of 2 seeds" in page
+    assert "| 2 | 0.50 | 0.25 | 0.12 |" in page
     alone = run(runs[0]).stdout
-    assert "trained with seed 0," in alone
+    assert "trained with seed 0 on one drawing" in alone
     assert "3 identities, one seed: nothing is said about another training" in alone
 
     assert run(runs[0], runs[0]).stdout.count("| 0 | baseline |") == 1
