@@ -83,8 +83,10 @@ _EVAL: Fields = {
         one_of("query", "validation"),
     ),
     "normalise": Field(
-        True,
-        "whether features are divided by their L2 norm before they are compared; the paper does not say",
+        False,
+        "whether features are divided by their L2 norm before their Euclidean distance is taken; the paper compares "
+        "them as they are (section 5.2)",
+        small=True,
     ),
     "bins": Field(
         (0.0, 1 / 3, 2 / 3, 1.0),

@@ -37,12 +37,14 @@ GATE_OPTIONS: Mapping[str, Field] = {
         "what a gate is predicted from: maps, those of its stream (paper Figure 3); detached_maps, the same, but no "
         "gradient passes from the gate to them; width, the native width of the image",
         one_of(*GATE_INPUTS),
+        small="detached_maps",
     ),
     "gate_losses": Field(
         "all",
         "losses that train the gates: all (Eq. 9), or resolution, Eq. 7 alone, so that the others take them as "
         "constants",
         one_of("all", "resolution"),
+        small="resolution",
     ),
 }
 
