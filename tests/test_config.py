@@ -18,7 +18,7 @@ from rireid_jax.config import (
 )
 from rireid_jax.config.base import base_fields
 from rireid_jax.config.renamed import RENAMED
-from rireid_jax.config.stages import stage_fields
+from rireid_jax.config.stage_fields import stage_fields
 from rireid_jax.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))

@@ -13,10 +13,10 @@ from rireid_jax.config.datasets import parse_dataset as parse_dataset
 from rireid_jax.config.datasets import recipe_of as recipe_of
 from rireid_jax.config.datasets import recipe_title as recipe_title
 from rireid_jax.config.datasets import smaller_argument as smaller_argument
+from rireid_jax.config.stage_fields import stage_config as stage_config
 from rireid_jax.config.stages import final_stage as final_stage
 from rireid_jax.config.stages import scored_stages as scored_stages
 from rireid_jax.config.stages import shorten as shorten
-from rireid_jax.config.stages import stage_config as stage_config
 from rireid_jax.config.stages import stages_to as stages_to
 from rireid_jax.config.trials import trial_configs as trial_configs
 from rireid_jax.config.validation import validate as validate

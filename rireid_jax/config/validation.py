@@ -8,7 +8,7 @@ from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION
 from rireid_jax.config.base import base_config, base_fields
 from rireid_jax.config.datasets import SIZES, dataset_names
 from rireid_jax.config.fields import completed, structure_problems, value_problems
-from rireid_jax.config.stages import MODULES, stage_config, stage_fields
+from rireid_jax.config.stage_fields import MODULES, stage_config, stage_fields
 from rireid_jax.errors import UserError
 
 _FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # what loss terms may need of it
