@@ -25,7 +25,7 @@ HASHES = {
     "mlr_viper": "99ce82afc19efd97",
     "mlr_viper/di_reid": "c9d9afbc245758ee",
     "mlr_viper/vpfa": "ddde7e43da05fde0",
-    "pedestrians": "61d80ef68a156d5a",
+    "pedestrians": "5bf848d8f6bc958d",
     "vr_market1501": "2941dba6cd713a32",
     "vr_msmt17": "c31b38b64572f7f0",
 }

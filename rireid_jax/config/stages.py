@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from rireid_jax.config.stage_fields import stage_config
 
 # The rule for epochs at the small size: a data set with more pixels in an epoch than VR-Market1501 (12,936 images of
-# 64x32) gets fewer epochs in proportion. With that one, the 53 epochs of configs/joint.py take a quarter of an
-# hour on two cores (measured for 32 images: 20 to 64 ms a step, 7 to 12 ms to decode).
+# 64x32) gets fewer epochs in proportion. With that one, the 66 epochs of configs/joint.py take twenty minutes on two
+# cores (measured for 32 images: 20 to 64 ms a step, 7 to 12 ms to decode), and all of the run half an hour.
 _EPOCH_PIXELS = 12_936 * 64 * 32
 
 
@@ -49,20 +49,20 @@ def all_stages(small: bool, degrade: float, epoch_pixels: int = 0) -> ConfigDict
     )
     stages = ConfigDict(_restoring(small, person))
     stages.backbone = stage_config(
-        extractor="resnet50", epochs=7 if small else 10, optimizer=sgd_at(0.08), **extracting
+        extractor="resnet50", epochs=10, optimizer=sgd_at(0.08), **extracting
     )
     stages.rife = stage_config(
         extractor="rife",
         init={"extractor": backbone},
-        epochs=5 if small else 60,
+        epochs=8 if small else 60,
         schedule={"decay_epochs": () if small else (30,)},
         optimizer=sgd_at(rate, **of_rife),
         **extracting,
     )
     stages.joint = stage_config(
         init={"super_resolution": "ffsr", "extractor": "rife"},
-        epochs=11 if small else 60,
-        schedule={"decay_epochs": (7,) if small else (30,)},
+        epochs=16 if small else 60,
+        schedule={"decay_epochs": (10,) if small else (30,)},
         optimizer=sgd_at(joint_rate, joint_rate * (0.2 if small else 1.0), **of_rife),
         # At the small size's high rates, the identity loss would otherwise undo what FFSR has learned.
         losses=identity_losses() | restoration_loss(30.0 if small else 1.0),
@@ -84,7 +84,7 @@ def all_stages(small: bool, degrade: float, epoch_pixels: int = 0) -> ConfigDict
         extractor="resnet50",
         init={"extractor": backbone},
         epochs=stages.rife.epochs + stages.joint.epochs,
-        schedule={"decay_epochs": (12,) if small else (30, 90)},
+        schedule={"decay_epochs": (18,) if small else (30, 90)},
         optimizer=sgd_at(rate),
         **extracting,
     )
@@ -172,9 +172,9 @@ def _restoring(small: bool, augmentation: Mapping[str, Any]) -> dict[str, Config
         "ffsr": stage_config(
             init={"super_resolution": "ffsr_pretrain"},
             losses=restoration_loss(1.0),
-            schedule={"decay_epochs": (4,) if small else (30,)},
+            schedule={"decay_epochs": (5,) if small else (30,)},
             augmentation=augmentation,
-            **(common | {"epochs": 6 if small else 60}),
+            **common,
         ),
     }
 

@@ -26,7 +26,7 @@ class Pedestrians(Dataset):
     default_size = "small"
     draws = True
     recipe: ClassVar[Mapping[str, Field]] = {
-        "train_identities": Field(800, "drawn for training; enough for a run of minutes", POSITIVE),
+        "train_identities": Field(560, "drawn for training; enough for a run of minutes", POSITIVE),
         "test_identities": Field(
             375,
             "drawn for query and gallery, which gives 3,000 queries; none is in training",
