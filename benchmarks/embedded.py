@@ -55,7 +55,7 @@ def main(workdirs: list[str]) -> None:
     for stage, name in _NAMES.items():
         if stage in first["config"]["others"] or stage == first["stage"]:
             print("\n" + _verdicts(name, _comparison(runs, stage)) + "\n\n" + _counts(runs, name))
-    over = drawn_from(first["comparison"]["rank1"]["num_identities"], len(runs))
+    over = drawn_from(first["comparison"]["rank1"]["num_identities"], (len(runs), len(runs)))
     print(
         f"\nDifferences in points, with 95 % intervals over {over}. A difference whose interval holds 0 cannot be told."
         "\nWith two or three seeds the intervals are too narrow (`rireid_jax/evaluation/intervals.py`). In the paper"

@@ -29,6 +29,8 @@ def network_of(name: str, *, axis_name: str | None = None, **fields: Any) -> Net
     else:
         stage.extractor, stage.neck = name, EXTRACTORS[name].necks[0]
     width = fields.pop("width", 1 / 16)
+    # The gates of the paper, for PyTorch's are.
+    config.model.update(gate_input="maps", gate_losses="all")
     config.model.update(width=width, ffsr_width=width, generator_width=width, generator_blocks=1)
     config.model.stage_sizes = (3, 4, 6, 3) if width == 1 else (1, 1, 1, 1)
     for field, value in fields.items():

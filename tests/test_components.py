@@ -61,8 +61,9 @@ def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_p
     # Sixteen images make one step an epoch: the own loss, schedule and data set are in them.
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.02, 0.01, 0.005])
+    restoration = config.stages.joint.losses.restoration.weight
     for row in rows:
-        weighed = 10 * row["ffsr_loss"] + row["identity_loss"] + 0.5 * row["length_loss"]
+        weighed = restoration * row["ffsr_loss"] + row["identity_loss"] + 0.5 * row["length_loss"]
         assert row["loss"] == pytest.approx(weighed, rel=1e-5)
     results = json.loads((workdir / "results.json").read_text())
     assert (results["dataset"], results["num_query"], results["num_gallery"]) == ("flags", 8, 8)

@@ -109,7 +109,8 @@ def test_restore(extractor, files):
 def test_weights(extractor, files):
     low, high = extractor.weights(files["query"])
     assert low.shape == high.shape == (16, 4)
-    assert ((low > 0) & (low < 1) & (high > 0) & (high < 1)).all()
+    assert ((low >= 0) & (low <= 1) & (high >= 0) & (high <= 1)).all()
+    assert low.std() > 0 < high.std()
 
 
 _ONE_IMAGE = """

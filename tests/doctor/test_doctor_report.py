@@ -110,7 +110,7 @@ def test_pedestrians(healthy):
     report = healthy("pedestrians", "")
     assert "none are needed: the build draws the people itself" in report
     assert "no files are needed: the build draws them itself" in report
-    assert table_row(report, "to build:  train") == "1,920 240"
+    assert table_row(report, "to build:  train") == "4,480 560"
 
 
 def test_query_that_could_not_be_matched(examine, tmp_path):
