@@ -57,9 +57,9 @@ def main(workdirs: list[str]) -> None:
             print("\n" + _verdicts(name, _comparison(runs, stage)) + "\n\n" + _counts(runs, name))
     over = drawn_from(first["comparison"]["rank1"]["num_identities"], (len(runs), len(runs)))
     print(
-        f"\nDifferences in points, with 95 % intervals over {over}. A difference whose interval holds 0 cannot be told."
-        "\nWith two or three seeds the intervals are too narrow (`rireid_jax/evaluation/intervals.py`). In the paper"
-        "\nRank-1 of all three is above the baseline's on every data set; a lower gap means that low images lose less."
+        f"\nDifferences in points, with 95 % intervals over {over}. A difference whose interval holds 0"
+        "\ncannot be told. With few seeds the intervals are too narrow (`rireid_jax/evaluation/intervals.py`). In the"
+        "\npaper Rank-1 of all three is above the baseline's on every data set; a lower gap means that low images lose less."
     )
     print("\n" + _restored(list(runs.values())))
     print("\n" + _inside(list(runs.values())))
