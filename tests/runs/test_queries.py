@@ -105,6 +105,7 @@ def embedded_run(folder: Path, seed: int, ours: float, theirs: float) -> str:
             "baseline": "baseline",
             "others": ["rife_alone", "ffsr_joint"],
             "eval": {"bins": [0.0, 0.5, 1.0]},
+            "data": {"recipe": {"width": 32}},
         },
         "versions": {"jax": "1", "flax": "2", "python": "3", "num_devices": 1, "device": "cpu"},
     }
@@ -123,7 +124,7 @@ def test_embedded_page(tmp_path):
 
     runs = [embedded_run(tmp_path / f"seed{s}", s, 0.75, 0.5 - 0.25 * s) for s in range(2)]
     page = run(*runs).stdout
-    assert "trained with seeds 0, 1 on one drawing" in page
+    assert "trained with seeds 0, 1 on one\n" in page
     assert "| 1 | baseline | 25.0 | 25.0 | 25.0 | 0.0 | 12.5 | 24.00 | 23.00 |" in page
     gains = "+37.5 [+25.0, +50.0] | **higher** | +18.8 [+12.5, +25.0] | **higher**"
     assert f"| all queries | {gains} | 3 |" in page
@@ -134,8 +135,9 @@ def test_embedded_page(tmp_path):
     assert "Rank-1 of RIFE is above the baseline's with 2 of 2 seeds" in page
     assert "Rank-1 of FFSR is above the baseline's with 0 of 2 seeds" in page
     assert "| 2 | 0.50 | 0.25 | 0.12 |" in page
+    assert "| 9 to 10 pixels | 3 | 75.0 | 75.0 | 37.5 | 37.5 |" in page  # r = 0.3 of 32 pixels
     alone = run(runs[0]).stdout
-    assert "trained with seed 0 on one drawing" in alone
+    assert "trained with seed 0 on one\n" in alone
     assert "3 identities, one seed: nothing is said about another training" in alone
 
     assert run(runs[0], runs[0]).stdout.count("| 0 | baseline |") == 1
