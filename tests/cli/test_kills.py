@@ -30,7 +30,8 @@ def moments(
     `rife` is: when a step is logged, or a checkpoint begun or complete.
     """
     yield (lambda: True), rng.uniform(0, 1)
-    yield (lambda: any(data.rglob("*.plan"))), rng.uniform(0, 0.1)  # of what is being built
+    # While something is being built. What a build holds for a moment only, such as a plan, might never be seen.
+    yield (lambda: any(data.rglob("*"))), rng.uniform(0, 0.1)
     for stage, last in steps.items():
         if stage == "backbone":
             continue
