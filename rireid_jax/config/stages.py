@@ -35,7 +35,8 @@ def all_stages(small: bool, degrade: float, epoch_pixels: int = 0) -> ConfigDict
     rate = 0.1 if small else 0.01
     joint_rate = rate if small else rate / 10
     # Where the paper speaks of one rate, the small size has the rates that were best on identities of another
-    # drawing (docs/architecture.md): each stream gets its gate's share of the gradient, and the gates learn from Eq. 7 alone.
+    # drawing (docs/architecture.md): each stream gets its gate's share of the gradient, and the gates learn
+    # from Eq. 7 alone.
     of_rife = {"stream_factor": 2.0, "gate_factor": 10.0} if small else {}
     person = {"degrade": degrade}
     extracting: dict[str, Any] = dict(
