@@ -180,11 +180,19 @@ def read_config(workdir: str) -> ConfigDict:
     return _completed(config)
 
 
+# What versions without these fields did, whatever the defaults are now.
+_BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "data": {"validation": 0.0},
+    "eval": {"normalise": False},
+    "model": {"gate_input": "maps", "gate_losses": "all"},
+}
+
+
 def _completed(stored: dict[str, Any]) -> ConfigDict:
     """A config that was read, with the fields that it lacks."""
-    if isinstance(stored.get("data"), dict):
-        # Versions without the field held nobody out, whatever the default is now.
-        stored["data"].setdefault("validation", 0.0)
+    for section, fields in _BEFORE.items():
+        if isinstance(stored.get(section), dict):
+            stored[section] = {**fields, **stored[section]}
     return with_defaults(ConfigDict(stored))
 
 

@@ -39,13 +39,13 @@ def rows() -> list[tuple[str, str, str]]:
     ]
 
 
-def _released_config() -> ConfigDict:
+def _released_config(dataset: str = "vr_market1501") -> ConfigDict:
     spec = importlib.util.spec_from_file_location("released", ROOT / "configs" / "released.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.get_config("vr_market1501")
+    return module.get_config(dataset)
 
 
 def _network_rows(*networks: Network) -> list[tuple[str, ...]]:

@@ -38,6 +38,14 @@ def test_recipe():
         assert found == expected
 
 
+@pytest.mark.parametrize("size", ["small", "paper"])
+def test_gates_are_the_authors_at_both_sizes(size):
+    config = _released_config(f"vr_market1501,{size}")
+    gating = create_network(config, "released", 5).extractor.gating
+    assert (gating.input, gating.losses) == ("maps", "all")
+    assert not config.eval.normalise
+
+
 def test_mask_by_hand():
     # 4 x 2: the centre is row 1.5, column 0.5. Exponents over rows: 1.5/4, 0.5/4, 0.5/4, 1.5/4.
     rows = np.exp2([-0.375, -0.125, -0.125, -0.375])

@@ -128,6 +128,18 @@ def test_run_of_an_older_version(tmp_path):
             read(str(tmp_path))
 
 
+def test_an_older_config_means_what_its_version_did(tmp_path):
+    claim(str(tmp_path), config())
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["data"]["validation"], stored["eval"]["normalise"]
+    del stored["model"]["gate_input"], stored["model"]["gate_losses"]
+    path.write_text(json.dumps(stored))
+    read = read_config(str(tmp_path))
+    assert (read.data.validation, read.eval.normalise) == (0.0, False)
+    assert (read.model.gate_input, read.model.gate_losses) == ("maps", "all")
+
+
 def test_config_names_modules_and_lacks_what_came_later(tmp_path, monkeypatch):
     (tmp_path / "imported_with_the_run.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
