@@ -103,12 +103,12 @@ def _add_single_parts(stages: ConfigDict, backbone: str) -> None:
       backbone: stage that every extractor starts from; "" for none.
     """
     not_restoring = {"restoration": {"weight": 0.0}}
-    like = {name: stages[name].copy_and_resolve_references() for name in ("rife", "joint")}
-    stages.rife_alone, stages.ffsr_joint = (
-        like["joint"],
-        like["joint"].copy_and_resolve_references(),
-    )
-    stages.ffsr_extractor = like["rife"]
+    for name, like in (
+        ("rife_alone", "joint"),
+        ("ffsr_extractor", "rife"),
+        ("ffsr_joint", "joint"),
+    ):
+        stages[name] = stages[like].copy_and_resolve_references()
     stages.rife_alone.update(
         super_resolution="bilinear",
         train=("extractor",),

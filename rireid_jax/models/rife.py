@@ -162,11 +162,15 @@ class DualStreamBlock(nn.Module):
         return self.gating.fuse(low, high, (low, high), width)
 
 
-def stream_group(path: tuple[str, ...]) -> str:
-    """Returns "gates" or "streams" for a parameter of these, by its path, and "" for others."""
-    if any(name.startswith("gate_") for name in path):
-        return "gates"
-    return "streams" if any(name in STREAMS for name in path) else ""
+class TwoStreams(Extractor):
+    """The base of extractors with two streams, whose modules are named as `STREAMS` and `Gate`s as `gate_STREAM`."""
+
+    @classmethod
+    def rate_group(cls, path: tuple[str, ...]) -> str:
+        """See `Part`."""
+        if any(name.startswith("gate_") for name in path):
+            return "gates"
+        return "streams" if any(name in STREAMS for name in path) else ""
 
 
 def gate_names(name: str, block: str, stream: str) -> Iterator[Tensor]:
@@ -176,7 +180,7 @@ def gate_names(name: str, block: str, stream: str) -> Iterator[Tensor]:
 
 
 @EXTRACTORS.register("rife")
-class RIFE(Extractor):
+class RIFE(TwoStreams):
     """The stem, four dual-stream blocks, and the head.
 
     Attributes: those of `ResNet` (without `squeeze_excitation`), and
@@ -258,11 +262,6 @@ class RIFE(Extractor):
     def adapts_to_width(self) -> bool:
         """See `Part`."""
         return self.gating.input == "width"
-
-    @classmethod
-    def rate_group(cls, path: tuple[str, ...]) -> str:
-        """See `Part`."""
-        return stream_group(path)
 
     @classmethod
     def stream_pairs(cls, params: Tree) -> dict[str, tuple[Tree, Tree]]:

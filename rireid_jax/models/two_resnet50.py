@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from rireid_jax.components import EXTRACTORS
-from rireid_jax.models.interfaces import Context, Extractor, Tree, adopt_parts, merge
+from rireid_jax.models.interfaces import Context, Tree, adopt_parts, merge
 from rireid_jax.models.layers import Dense, accurate, global_average_pool, nearly_zero
 from rireid_jax.models.resnet50 import (
     BODY_OPTIONS,
@@ -20,7 +20,7 @@ from rireid_jax.models.resnet50 import (
     stage_names,
     stem_names,
 )
-from rireid_jax.models.rife import GATE_OPTIONS, STREAMS, Gating, fuse, gate_names, stream_group
+from rireid_jax.models.rife import GATE_OPTIONS, STREAMS, Gating, TwoStreams, fuse, gate_names
 from rireid_jax.models.torch_names import Tensor, layer
 
 
@@ -72,7 +72,7 @@ class FusingHead(nn.Module):
 
 
 @EXTRACTORS.register("two_resnet50")
-class TwoResNet(Extractor):
+class TwoResNet(TwoStreams):
     """Two complete ResNet50 on the same image, whose features are fused once, at the end.
 
     The paper says no more than that. Here each stream has a fully connected layer of its own and its feature is that of
@@ -140,11 +140,6 @@ class TwoResNet(Extractor):
     def adapts_to_width(self) -> bool:
         """See `Part`."""
         return self.weighted and self.gating.input == "width"
-
-    @classmethod
-    def rate_group(cls, path: tuple[str, ...]) -> str:
-        """See `Part`."""
-        return stream_group(path)
 
     @classmethod
     def stream_pairs(cls, params: Tree) -> dict[str, tuple[Tree, Tree]]:
