@@ -1,7 +1,7 @@
 """Chooses settings on validation identities: trains each, and prints their figures. Queries are never looked at.
 
-    python benchmarks/choose.py CONFIG --vary=FIELD=VALUE,VALUE[,...] [--vary=...] [--seeds=0,1] [--stage=STAGE]
-        [--workdir=FOLDER] [--config.FIELD=VALUE ...]
+    python benchmarks/choose.py CONFIG --vary=FIELD[+FIELD...]=VALUE,VALUE[,...] [--vary=...] [--seeds=0,1]
+        [--stage=STAGE] [--drawing=SEED] [--workdir=FOLDER] [--config.FIELD=VALUE ...]
 
 For example
 
@@ -9,8 +9,13 @@ For example
         --vary=stages.baseline.optimizer.extractor.rate=0.05,0.1,0.2
 
 Every combination of the values is trained with every seed, up to the stage, on the identities that
-`config.data.validation` does not hold out, and scored on those that it does. A stage on which nothing that varies has
-an influence is trained once and copied. What the folder already holds is not repeated.
+`config.data.validation` does not hold out, and scored on those that it does. Fields joined by "+" have the same value.
+A stage on which nothing that varies has an influence is trained once and copied. What the folder already holds is not
+repeated.
+
+Embedded data can be drawn anew: with `--drawing`, training and scoring are on the drawing of that seed
+(`config.data.recipe.seed`), and its queries, of people who are in no other drawing, are the validation images. They are
+many more than the held-out ones, so that smaller differences show.
 """
 
 import ast
@@ -29,16 +34,23 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from rireid_jax.cli import flags as command_line
-from rireid_jax.config import final_stage, stages_to, validate
+from rireid_jax.components import DATASETS
+from rireid_jax.config import dataset_names, final_stage, stages_to, validate
 from rireid_jax.errors import UserError
 from rireid_jax.main import log_to_stderr
 from rireid_jax.text_table import aligned
 
 VARY = flags.DEFINE_multi_string(
-    "vary", [], "FIELD=VALUE,VALUE...: a field of the config, and what to try."
+    "vary", [], "FIELD[+FIELD...]=VALUE,VALUE...: fields of the config, and what to try."
 )
 STAGE = flags.DEFINE_string(
     "stage", "", "Stage to train and score; by default the run's final one."
+)
+DRAWING = flags.DEFINE_integer(
+    "drawing",
+    None,
+    "Seed of another drawing of the embedded data, whose queries are for validation.",
+    lower_bound=0,
 )
 _FIXED = (
     "dataset",
@@ -86,13 +98,15 @@ def _main(argv: list[str]) -> None:
         raise UserError(
             f"--stage: found {stage!r} without an extractor, expected one that can be scored"
         )
-    if not config.data.validation:
+    if DRAWING.value is not None:
+        draw_anew(config, DRAWING.value)
+    elif not config.data.validation:
         raise UserError(
             "config.data.validation: found 0, expected a share of the identities to score settings on"
         )
     settings = combinations(VARY.value)
     plan = {
-        (number, seed): setting_config(config, stage, setting, seed)
+        (number, seed): setting_config(config, stage, setting, seed, DRAWING.value is not None)
         for seed in seeds
         for number, setting in enumerate(settings)
     }
@@ -115,6 +129,24 @@ def _seeds(texts: Sequence[str]) -> list[int]:
     return [int(text) for text in texts]
 
 
+def draw_anew(config: ConfigDict, drawing: int) -> None:
+    """Puts another drawing in place of a config's data.
+
+    Raises:
+      UserError: the data cannot be drawn, or this drawing is the config's own, whose queries are reported.
+    """
+    if not DATASETS[config.dataset].draws:
+        drawn = [name for name in dataset_names() if DATASETS[name].draws]
+        raise UserError(
+            f"--drawing: found {config.dataset}, expected data that are drawn ({', '.join(drawn)})"
+        )
+    if config.data.recipe.seed == drawing:
+        raise UserError(
+            f"--drawing: found {drawing}, the config's own, expected another one, as its queries are reported"
+        )
+    config.data.recipe.seed = drawing
+
+
 def combinations(varied: Sequence[str]) -> list[Setting]:
     """Every combination of the values of `--vary`.
 
@@ -125,7 +157,8 @@ def combinations(varied: Sequence[str]) -> list[Setting]:
     for text in varied:
         field, _, given = text.removeprefix("config.").partition("=")
         found = re.split(r",(?![^()]*\))", given)  # not at the commas of a tuple
-        if not field or not all(found) or len(set(found)) < len(found) or field in values:
+        names = [name for joined in (*values, field) for name in joined.split("+")]
+        if not all((*names, *found)) or any(len(set(x)) < len(x) for x in (names, found)):
             raise UserError(
                 f"--vary: found {text!r}, expected FIELD=VALUE,VALUE with different values, and every field once"
             )
@@ -137,8 +170,10 @@ def combinations(varied: Sequence[str]) -> list[Setting]:
     ]
 
 
-def setting_config(config: ConfigDict, stage: str, setting: Setting, seed: int) -> ConfigDict:
-    """The config of a setting: its own stages alone, scored on validation identities.
+def setting_config(
+    config: ConfigDict, stage: str, setting: Setting, seed: int, on_queries: bool = False
+) -> ConfigDict:
+    """The config of a setting: its own stages alone, scored on validation identities or on queries.
 
     Raises:
       UserError: a field is unknown, has no influence, or must not vary; a value is none of the field's.
@@ -146,8 +181,8 @@ def setting_config(config: ConfigDict, stage: str, setting: Setting, seed: int) 
     own = config.copy_and_resolve_references()
     own.seed, own.baseline, own.run = seed, "", stages_to(own, stage)
     own.stages = ConfigDict({name: own.stages[name] for name in own.run})
-    own.eval.split = "validation"
-    for field, text in setting.items():
+    own.eval.split = "query" if on_queries else "validation"
+    for field, text in _by_field(setting).items():
         section, _, name = field.rpartition(".")
         if field in _FIXED or field.startswith(_FIXED_SECTIONS):
             raise UserError(
@@ -164,6 +199,10 @@ def setting_config(config: ConfigDict, stage: str, setting: Setting, seed: int) 
         inner[name] = _value(field, text, inner[name])
     validate(own)
     return own
+
+
+def _by_field(setting: Setting) -> Setting:
+    return {field: text for joined, text in setting.items() for field in joined.split("+")}
 
 
 def _value(field: str, text: str, default: Any) -> Any:
@@ -190,7 +229,7 @@ def measure(config: ConfigDict, workdir: str, setting: Setting) -> Mapping[str, 
       setting: names the setting's folder.
 
     Returns:
-      What `validation.json` holds.
+      What `validation.json` holds, or `results.json` where queries are scored.
 
     Raises:
       UserError: a mistake in the config, the files, or the folder.
@@ -225,7 +264,9 @@ def _folder_name(setting: Setting) -> str:
 
 def flags_line(setting: Setting) -> str:
     """The flags of the command by which a setting is used."""
-    shown = {field: f"'{text}'" if "(" in text else text for field, text in setting.items()}
+    shown = {
+        field: f"'{text}'" if "(" in text else text for field, text in _by_field(setting).items()
+    }
     return " ".join(f"--config.{field}={text}" for field, text in shown.items())
 
 
@@ -234,28 +275,44 @@ def table(
     results: Sequence[Sequence[Mapping[str, Any]]],
     seeds: Sequence[int],
 ) -> str:
-    """Rank-1 and mAP of the settings in percent, mean over the seeds with their range, the best first.
+    """Rank-1 and mAP of the settings in percent, mean over the seeds with their range, the best Rank-1 first.
 
     Args:
       settings: at least one.
-      results: for each setting, what `validation.json` holds for each seed.
+      results: for each setting, what `measure` returned for each seed.
       seeds: their numbers.
     """
     rates = [
-        [np.array([100 * found[rate] for found in by_seed]) for rate in ("rank1", "mAP")]
+        [
+            np.array([100 * value for value in values])
+            for values in zip(*map(_shown_rates, by_seed), strict=True)
+        ]
         for by_seed in results
     ]
     order = sorted(range(len(settings)), key=lambda i: [-values.mean() for values in rates[i]])
-    lines = [[*("\n".join(field.split(".")) for field in settings[0]), "Rank-1", "mAP"]]
+    heads = ["\n".join(re.split(r"\.|(?<=\+)", field)) for field in settings[0]]
+    lines = [[*heads, "Rank-1", "mAP", "Rank-1 of\nlowest bin"]]
     for i in order:
         lines.append([*settings[i].values(), *map(_mean_and_range, rates[i])])
-    held_out = results[0][0]["validation"]
     return (
         f"{aligned(lines)}\n"
-        f"Percent on {held_out['num_identities']:g} validation identities ({held_out['num_images']:g} images), "
-        f"mean over the seeds {', '.join(map(str, seeds))} with the least and the greatest.\n\n"
-        f"best: {flags_line(settings[order[0]])}"
+        f"Percent on {_scored_on(results[0][0])}, mean over the seeds {', '.join(map(str, seeds))} with the least and "
+        f"the greatest.\n\nbest: {flags_line(settings[order[0]])}"
     )
+
+
+def _shown_rates(found: Mapping[str, Any]) -> tuple[float, float, float]:
+    lowest = next(part for part in found["by_resolution"] if part["num_query"])
+    return found["rank1"], found["mAP"], lowest["rank1"]
+
+
+def _scored_on(found: Mapping[str, Any]) -> str:
+    config, held_out = found["config"], found["validation"]
+    if config["eval"]["split"] == "query":
+        drawing = config["data"]["recipe"]["seed"]
+        return f"the {found['num_query']:g} queries of drawing {drawing}"
+    people, images = held_out["num_identities"], held_out["num_images"]
+    return f"{people:g} validation identities ({images:g} images)"
 
 
 def _mean_and_range(values: Any) -> str:

@@ -18,6 +18,8 @@ from rireid_jax.config.stages import final_stage as final_stage
 from rireid_jax.config.stages import scored_stages as scored_stages
 from rireid_jax.config.stages import shorten as shorten
 from rireid_jax.config.stages import stages_to as stages_to
+from rireid_jax.config.strong import STRONG as STRONG
+from rireid_jax.config.strong import use_tricks as use_tricks
 from rireid_jax.config.trials import trial_configs as trial_configs
 from rireid_jax.config.validation import validate as validate
 from rireid_jax.config.validation import with_defaults as with_defaults

@@ -155,8 +155,30 @@ def test_choose(tmp_path, scored, caplog, capsys):
     shown = choose.table(settings, results, (0, 1)).splitlines()
     assert re.fullmatch(r"0\.1 +62\.5 \(50\.0-75\.0\) .*", shown[6])
     assert re.fullmatch(r"0\.001 +37\.5 \(25\.0-50\.0\) .*", shown[7])
+    rates = [100 * part["rank1"] for part in results[0][0]["by_resolution"] if part["num_query"]]
+    low = rates[0]
+    assert shown[7].endswith(f"{low:.1f} ({low:.1f}-{low:.1f})")
     assert "on 3 validation identities (6 images), mean over the seeds 0, 1" in shown[8]
     assert shown[-1] == f"best: --config.{rate}=0.1"
+
+
+def test_choose_on_the_queries_of_another_drawing(tmp_path, scored):
+    config = tiny_config(tmp_path, epochs=1)
+    choose.draw_anew(config, 3)
+    [setting] = choose.combinations(["stages.backbone.epochs+stages.baseline.epochs=2"])
+    assert choose.flags_line(setting) == (
+        "--config.stages.backbone.epochs=2 --config.stages.baseline.epochs=2"
+    )
+    own = choose.setting_config(config, "baseline", setting, 0, on_queries=True)
+    assert (own.stages.backbone.epochs, own.stages.baseline.epochs) == (2, 2)
+    found = choose.measure(own, str(tmp_path / "choose"), setting)
+    assert [(found["rank1"], "query")] == [(rank1, split) for split, rank1, _ in scored[:1]]
+    shown = choose.table([setting], [[found]], (0,))
+    assert f"on the {found['num_query']} queries of drawing 3, mean" in shown
+    with pytest.raises(UserError, match="--drawing: found 3, the config's own"):
+        choose.draw_anew(config, 3)
+    with pytest.raises(UserError, match="found vr_market1501, expected data that are drawn"):
+        choose.draw_anew(base_config("vr_market1501"), 1)
 
 
 def test_combinations_and_values(tmp_path):
@@ -172,6 +194,7 @@ def test_combinations_and_values(tmp_path):
         ([], "--vary: not given"),
         (["batch_size"], "expected FIELD=VALUE,VALUE with different values"),
         (["batch_size=8,8"], "with different values"),
+        (["batch_size+seed=8", "seed=1"], "and every field once"),
         (["nosuch.field=1"], "found nosuch.field, expected a field of the config"),
         (["stages.rife.epochs=1"], r"stages that are trained \(backbone, baseline\)"),
         (["batch_size=many"], "found batch_size=many, expected a value like 8"),

@@ -1,0 +1,26 @@
+"""ResNet50, RIFE, FFSR and FFSR+RIFE with today's tricks, each with images as they are and with degraded copies.
+
+A stage `..._plain` learns from the images as they are, and the stage without the ending gets a new resolution for half
+of them every time they are read, so that resolution varies within an identity. All eight have the same start of the
+extractor and the same schedule (`rireid_jax/config/strong.py`). `make strong` trains them for docs/strong.md.
+"""
+
+from ml_collections import ConfigDict
+
+from rireid_jax.config import STRONG, base_config, stages_to, use_tricks
+
+
+def get_config(dataset: str = "pedestrians") -> ConfigDict:
+    config = base_config(dataset)
+    use_tricks(config)
+    for name in ("ffsr", *STRONG):
+        plain = config.stages[name].copy_and_resolve_references()
+        plain.augmentation = config.stages.baseline.augmentation.copy_and_resolve_references()
+        if plain.init.super_resolution == "ffsr":
+            plain.init.super_resolution = "ffsr_plain"
+        config.stages[f"{name}_plain"] = plain
+    finals = [f"{name}{ending}" for ending in ("", "_plain") for name in STRONG]
+    config.others = tuple(name for name in finals if name not in ("strong_joint", "strong"))
+    config.run = stages_to(config, *config.others, "strong_joint", "strong")
+    config.baseline = "strong"
+    return config
