@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences embedded report benchmarks-page bench bench-build
+.PHONY: train test lint format clean parity differences embedded strong report benchmarks-page bench bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -36,6 +36,15 @@ embedded: .venv/run  ## Measures docs/embedded.md: a run for every seed.
 			--workdir runs/embedded-seed$$seed || exit; \
 	done
 	$(BIN)/python benchmarks/embedded.py $(EMBEDDED) > docs/embedded.md
+
+STRONG_SEEDS ?= 0 1
+STRONG := $(STRONG_SEEDS:%=runs/strong-seed%)
+strong: .venv/run  ## Measures docs/strong.md: a run of eight systems for every seed.
+	for seed in $(STRONG_SEEDS); do \
+		$(BIN)/python -m rireid_jax.main --config configs/strong_systems.py --config.seed=$$seed \
+			--workdir runs/strong-seed$$seed || exit; \
+	done
+	$(BIN)/python benchmarks/strong.py $(STRONG) > docs/strong.md
 
 REPORT_FLAGS ?= --seeds=0,1,2
 # SciPy's own threads get in each other's way in the small problems of the classical systems.

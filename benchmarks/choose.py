@@ -179,7 +179,8 @@ def setting_config(
       UserError: a field is unknown, has no influence, or must not vary; a value is none of the field's.
     """
     own = config.copy_and_resolve_references()
-    own.seed, own.baseline, own.run = seed, "", stages_to(own, stage)
+    own.seed, own.run = seed, stages_to(own, stage)
+    own.baseline, own.others = "", ()
     own.stages = ConfigDict({name: own.stages[name] for name in own.run})
     own.eval.split = "query" if on_queries else "validation"
     for field, text in _by_field(setting).items():

@@ -15,7 +15,8 @@ def get_config(dataset: str = "pedestrians") -> ConfigDict:
     use_tricks(config)
     for name in ("ffsr", *STRONG):
         plain = config.stages[name].copy_and_resolve_references()
-        plain.augmentation = config.stages.baseline.augmentation.copy_and_resolve_references()
+        as_they_are = config.stages.baseline.augmentation
+        plain.augmentation.update(degrade=as_they_are.degrade, degrade_targets=0.0)
         if plain.init.super_resolution == "ffsr":
             plain.init.super_resolution = "ffsr_plain"
         config.stages[f"{name}_plain"] = plain

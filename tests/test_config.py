@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 
 from rireid_jax.components import LOSSES, Field, Slot
 from rireid_jax.config import (
+    STRONG,
     base_config,
     dataset_names,
     final_stage,
     stage_config,
+    use_tricks,
     validate,
     with_defaults,
 )
@@ -220,15 +222,42 @@ def test_the_tricks_are_off_by_default(dataset):
 
 
 @pytest.mark.parametrize("dataset", dataset_names())
-def test_strong_and_strong_joint_differ_in_their_networks_alone(dataset):
-    stages = base_config(dataset).stages.to_dict()
-    strong, joint = stages["strong"], stages["strong_joint"]
-    assert strong["init"]["extractor"] == joint["init"]["extractor"]
-    assert {name for name in strong if strong[name] != joint[name]} == {
-        *("super_resolution", "extractor", "init", "train", "losses"),
+def test_strong_systems_differ_in_their_networks_alone(dataset):
+    config = base_config(dataset)
+    use_tricks(config)
+    first, *others = (config.stages[stage].to_dict() for stage in STRONG)
+    for stage, other in zip(list(STRONG)[1:], others, strict=True):
+        assert (other["super_resolution"], other["extractor"]) == STRONG[stage]
+        assert other["init"]["extractor"] == first["init"]["extractor"]
+        assert {name for name in first if first[name] != other[name]} <= {
+            *("super_resolution", "extractor", "init", "train", "losses"),
+        }
+        for term in LOSSES:
+            assert term == "restoration" or first["losses"][term] == other["losses"][term]
+        restores = other["super_resolution"] != "bilinear"
+        assert ("super_resolution" in other["train"]) == restores
+        assert (other["losses"]["restoration"]["weight"] > 0) == restores
+        assert other["init"]["super_resolution"] == ("ffsr" if restores else "")
+
+
+def test_systems_with_images_as_they_are_differ_from_those_with_copies_in_nothing_else():
+    path = CONFIGS[0].parent / "strong_systems.py"
+    config = runpy.run_path(str(path))["get_config"]("vr_market1501")
+    for stage in ("ffsr", *STRONG):
+        copies, plain = config.stages[stage].to_dict(), config.stages[f"{stage}_plain"].to_dict()
+        assert (copies["augmentation"].pop("degrade"), plain["augmentation"].pop("degrade")) == (
+            0.5,
+            0.0,
+        )
+        assert copies["augmentation"].pop("degrade_targets") == 0.5
+        assert plain["augmentation"].pop("degrade_targets") == 0.0
+        if plain["init"]["super_resolution"] == "ffsr_plain":
+            plain["init"]["super_resolution"] = "ffsr"
+        assert plain == copies
+    assert set(config.others) | {"strong_joint", "strong"} == {
+        *STRONG,
+        *(f"{stage}_plain" for stage in STRONG),
     }
-    for term in LOSSES:
-        assert term == "restoration" or strong["losses"][term] == joint["losses"][term]
 
 
 def test_only_the_stages_of_strong_have_its_tricks():

@@ -1,13 +1,16 @@
-"""`queries.npz`, what runs are compared by, and docs/embedded.md made from it."""
+"""`queries.npz`, what runs are compared by, and the pages made from outcomes."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.scoring import Outcomes, outcomes, rank_queries, summarize
 from rireid_jax.runs.queries import Queries, compare_stages, read_queries, write_queries
@@ -145,3 +148,36 @@ def test_embedded_page(tmp_path):
     assert "error: found seed 0 twice" in run(runs[0], again).stderr
     (tmp_path / "seed1" / "queries.npz").unlink()
     assert run(*runs).stderr.startswith(f"error: found no queries.npz in {runs[1]}, expected")
+
+
+def test_strong_page(tmp_path):
+    """Outcomes that are known: a system with copies finds half of what was drawn, and all at full resolution."""
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "strong.py"))
+    config = base_config("pedestrians")
+    pids = np.array([1, 1, 2, 2])
+
+    def outcome(rank1: list[float]) -> list[Outcomes]:
+        return [Outcomes(pids, np.ones(4, np.float32), np.array(rank1), np.array(rank1))]
+
+    scored = {}
+    for gallery in script["_GALLERIES"]:
+        for asked in script["_QUERIES"]:
+            for stage in script["STRONG"]:
+                plain, copies = [0.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]
+                if stage == "strong_joint" and asked == "full":
+                    copies = [1.0, 1.0, 1.0, 1.0]
+                for name, rates in ((f"{stage}_plain", plain), (stage, copies)):
+                    scored[gallery, asked, name] = {seed: outcome(rates) for seed in (3, 4)}
+    splits = {"query": range(4), "gallery": range(7)}
+    data = SimpleNamespace(splits=splits, protocol_hash="abc")
+    page = script["_page"](config, data, scored)
+    assert "trained with seeds 3, 4 on the embedded data, protocol\nabc." in page
+    assert "The 4 queries are asked as they were drawn, at widths of 4 to 31 pixels" in page
+    assert page.count("| FFSR+RIFE | yes | 50.0 | 50.0 | 50.0 | 50.0 | 100.0 |") == 2
+    assert page.count("**+50.0 [+50.0, +50.0]** | **+100.0 [+100.0, +100.0]** |") == 2
+    assert "over 2 identities and 2 seeds" in page
+    everything = (
+        "ResNet50 with copies | 50.0 | RIFE with copies, FFSR with copies, FFSR+RIFE with copies |"
+    )
+    assert f"| a mixed gallery | as drawn | {everything}" in page
+    assert "| a mixed gallery | full | FFSR+RIFE with copies | 100.0 | none |" in page

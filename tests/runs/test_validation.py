@@ -164,6 +164,7 @@ def test_choose(tmp_path, scored, caplog, capsys):
 
 def test_choose_on_the_queries_of_another_drawing(tmp_path, scored):
     config = tiny_config(tmp_path, epochs=1)
+    config.others = ("backbone",)
     choose.draw_anew(config, 3)
     [setting] = choose.combinations(["stages.backbone.epochs+stages.baseline.epochs=2"])
     assert choose.flags_line(setting) == (
