@@ -30,6 +30,7 @@ from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, tak
 from rireid_jax.runs.workdir import claim_data
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
+from rireid_jax.training.idle_terms import check_terms
 from rireid_jax.training.initial import Variables, check_backbone
 from rireid_jax.training.loop import Evaluate, finished_variables, num_steps, train_stage
 
@@ -221,6 +222,7 @@ def _train(
             name = config.stages[stage].dataset
             if name not in datasets:
                 datasets[name] = build_dataset(config, name)
+            check_terms(config, stage, datasets[name].splits["train"])
             steps[stage] = num_steps(config, stage, len(datasets[name].splits["train"]))[1]
         _begin(forecast, config, workdir, steps)
         for stage in config.run:

@@ -1,6 +1,7 @@
 """A user's own crops as a data set."""
 
 import functools
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,12 +32,14 @@ class Folder(Dataset):
     evaluation passes over gallery images of the query's own camera, which would be all of them.
 
     Images are stored as they are, and r is their width divided by the greatest width in the data set;
-    with `degrade`, they are down-sampled as in the VR benchmarks.
+    with `degrade`, they are down-sampled as in the VR benchmarks. Without it no image has a higher original, so those
+    at least as wide as the median count as their own, and training degrades half of them on the fly.
     """
 
     name = "folder"
     image_size = (256, 128)
     distractor = DISTRACTOR
+    degrade = 0.5  # crops have no original, so pairs come from the wider half
     raw = "a folder per identity, file names as in Market-1501, or a CSV file path,id[,camera[,split]]"
     recipe: ClassVar[Mapping[str, Field]] = {
         "degrade": Field(
@@ -115,14 +118,27 @@ is passed over.
     def greatest_width(self) -> int:
         if self.values["degrade"]:
             return self.values["max_width"]
-        return max(self.in_threads(image_width, (crop.path for crop in self.crops)))
+        return max(self._widths)
+
+    @functools.cached_property
+    def _widths(self) -> list[int]:
+        """Widths of all crops in pixels."""
+        return list(self.in_threads(image_width, (crop.path for crop in self.crops)))
+
+    @functools.cached_property
+    def _original_width(self) -> int:
+        """Pixels; a crop this wide counts as its own high-resolution original. Never less than half of them do."""
+        return statistics.median_low(self._widths)
 
     def make(self, item: Item) -> Record:
         assert isinstance(item.origin, Path)
         data = read_bytes(item.origin)
         if self.values["degrade"]:
             return varying_resolution(item, data, self.values)
-        return as_it_is(item, data, self.width_max, original=False)
+        record = as_it_is(item, data, self.width_max, original=True)
+        if round(record.resolution * self.width_max) < self._original_width:
+            return replace(record, target=b"")
+        return record
 
     def raw_images(self) -> Sequence[RawImage]:
         return [
