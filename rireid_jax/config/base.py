@@ -162,7 +162,12 @@ def base_fields() -> Fields:
         "init": {
             "backbone": Field(
                 "", "PyTorch file of ImageNet weights for extractors that start from no other stage"
-            )
+            ),
+            "workdir": Field(
+                "",
+                "work directory of an earlier run on the same data: stages that are the same there are taken, and one "
+                "that differs in its epochs, schedule or rates alone goes on from its last checkpoint",
+            ),
         },
         "eval": _EVAL,
         "checkpoint": _CHECKPOINT,

@@ -1,5 +1,7 @@
-"""Stages that another run has trained already, on the same data and with the same outcome."""
+"""Stages that another run has trained already, on the same data: with the same outcome, or to go on from."""
 
+import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +13,20 @@ from rireid_jax.config import stages_to
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable
-from rireid_jax.runs.workdir import differences, free_fields, read_config, read_data
+from rireid_jax.runs.workdir import (
+    differences,
+    free_fields,
+    read_config,
+    read_data,
+    trial_folder,
+    trial_folders,
+)
+from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import copy_checkpoint
 from rireid_jax.training.initial import Variables
 from rireid_jax.training.loop import finished_variables, num_steps
+
+logger = logging.getLogger(__name__)
 
 
 def shared_stages(config: ConfigDict) -> tuple[str, ...]:
@@ -105,3 +117,69 @@ def take_over(
             copy_checkpoint(other, workdir, stage, num_steps(config, stage, num_images)[1])
             return other, variables
     return None
+
+
+def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) -> None:
+    """Copies a stage from `config.init.workdir`, unless it has begun here.
+
+    It is copied if it is the same there, or differs only in its epochs, its schedule or its rates; then training goes
+    on at its last step. A stage that differs in something else, or starts from one that differs, is trained anew.
+
+    Args:
+      config: of the run.
+      workdir: of the run, which holds its lock.
+      stage: a key of `config.stages`.
+      data: what the stage trains on.
+
+    Raises:
+      UserError: `config.init.workdir` holds no run, was trained on other data, or has trained a stage that is to go on
+        for as many steps as it has here.
+    """
+    begun = epath.Path(workdir) / "checkpoints" / stage
+    if not config.init.workdir or distributed.from_first(begun.exists):
+        return
+    other = _earlier(config)
+    try:
+        theirs = read_config(other)
+        known = read_data(other).get(data.dataset)
+    except UserError as error:
+        raise UserError(f"config.init.workdir: {error}") from None
+    if known not in (None, data.protocol_hash):
+        raise UserError(
+            f"config.init.workdir: found a run on {data.dataset} of protocol {known}, expected {data.protocol_hash}"
+        )
+    theirs_begun = epath.Path(other) / "checkpoints" / stage
+    if stage not in theirs.stages or not distributed.from_first(theirs_begun.exists):
+        return
+    own, field = _decisive(config, stage), f"stages.{stage}"
+    length = [
+        f"{field}.epochs",
+        f"{field}.schedule",
+        *(f"{field}.optimizer.{module}.rate" for module in own["stages"][stage]["optimizer"]),
+    ]
+    ignored = (*free_fields(), "init.workdir", *length)
+    differing = [name for name, *_ in differences(own, _decisive(theirs, stage), ignored)]
+    if differing:
+        logger.info("%s: trained anew, as config.%s differs in %s", stage, differing[0], other)
+        return
+    with Checkpoints(other, stage) as checkpoints:
+        steps = checkpoints.steps
+    if not steps:
+        return
+    total = num_steps(config, stage, len(data.splits["train"]))[1]
+    same = not any(differences(own, _decisive(theirs, stage), (*free_fields(), "init.workdir")))
+    if not same and steps[-1] >= total:
+        raise UserError(
+            f"config.{field}.epochs: found {config.stages[stage].epochs}, or {total} steps, expected more than the "
+            f"{steps[-1]} steps that {other} has trained with other settings"
+        )
+    copy_checkpoint(other, workdir, stage, steps[-1])
+    logger.info("%s: step %d taken from %s", stage, steps[-1], other)
+
+
+def _earlier(config: ConfigDict) -> str:
+    """The folder that a run goes on from: of the same trial, if it has trials."""
+    other = os.path.expanduser(config.init.workdir)
+    if config.data.trials and distributed.from_first(lambda: trial_folders(other)):
+        return trial_folder(other, config.data.trials[0])
+    return other

@@ -26,7 +26,12 @@ from rireid_jax.runs.metrics import MetricsWriter, NoMetrics
 from rireid_jax.runs.pictures import draw_ranked, draw_restored
 from rireid_jax.runs.queries import Queries, compare_stages
 from rireid_jax.runs.results import write_results
-from rireid_jax.runs.shared_stages import finished_elsewhere, shared_stages, take_over
+from rireid_jax.runs.shared_stages import (
+    continue_stage,
+    finished_elsewhere,
+    shared_stages,
+    take_over,
+)
 from rireid_jax.runs.workdir import claim_data
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
@@ -222,8 +227,10 @@ def _train(
             name = config.stages[stage].dataset
             if name not in datasets:
                 datasets[name] = build_dataset(config, name)
-            check_terms(config, stage, datasets[name].splits["train"])
-            steps[stage] = num_steps(config, stage, len(datasets[name].splits["train"]))[1]
+            images = datasets[name].splits["train"]
+            check_terms(config, stage, map(images.__getitem__, range(len(images))))
+            steps[stage] = num_steps(config, stage, len(images))[1]
+            continue_stage(config, workdir, stage, datasets[name])
         _begin(forecast, config, workdir, steps)
         for stage in config.run:
             name = config.stages[stage].dataset
