@@ -39,7 +39,7 @@ def train(folder: Path) -> None:
     import jax
 
     from rireid_jax import main as command
-    from rireid_jax.training import loop
+    from rireid_jax.training import progress
 
     tell("imports")
     compiled = traced = 0.0
@@ -58,7 +58,7 @@ def train(folder: Path) -> None:
         sys.stdout.flush()
         os._exit(0)
 
-    loop._Progress.add = first_step  # type: ignore[method-assign]  # the loop calls this after a step
+    progress.Progress.add = first_step  # type: ignore[method-assign]  # the loop calls this after a step
     workdir = tempfile.mkdtemp(dir=folder)
     sys.argv = [
         "main",

@@ -196,18 +196,30 @@ def end(status: int, reason: str) -> NoReturn:
 
 
 class StopRequest:
-    """While entered, the first SIGTERM or SIGINT asks the loop to save and stop; a second one kills.
+    """While entered, the first SIGTERM or SIGINT asks the loop to save and stop; a second one ends the process.
+
+    A thread answers the user at once. Python calls signal handlers only between two of its own instructions, and the
+    main thread may be in XLA's compiler for minutes. Where nothing would be lost, the thread also ends the process.
 
     All processes get the same answer at the same step, whichever of them was asked.
+
+    Attributes:
+      unsaved: whether steps have been trained that no checkpoint holds yet. The loop says so.
     """
 
     def __init__(self) -> None:
+        self.unsaved = False
         self._asked = False
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._ask)
+        self._previous_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._answer, name="rireid_jax stop", daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(
@@ -217,6 +229,10 @@ class StopRequest:
         trace: TracebackType | None,
     ) -> None:
         self._restore_handlers()
+        signal.set_wakeup_fd(self._previous_fd)
+        os.close(self._write)  # which ends the thread
+        self._thread.join()
+        os.close(self._read)
 
     def now(self) -> bool:
         """Whether to stop after this step. Every process must call it at every step."""
@@ -228,10 +244,32 @@ class StopRequest:
         self._asked = True
         self._restore_handlers()
 
+    def _answer(self) -> None:
+        """Answers signals, whose numbers come through the pipe, until it is closed."""
+        asked = False
+        while byte := os.read(self._read, 1):
+            name = signal.Signals(byte[0]).name
+            if byte[0] not in (signal.SIGTERM, signal.SIGINT):
+                continue
+            if asked:
+                os._exit(128 + byte[0])
+            asked = True
+            if count() == 1 and not self.unsaved:
+                _say(f"{name}: stopped, nothing had to be saved; run the same command to go on")
+                os._exit(0)
+            if is_first():
+                _say(f"{name}: saves after this step and stops; a second one ends at once")
+
     def _restore_handlers(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._previous = {}
+
+
+def _say(line: str) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 class _Agreement:

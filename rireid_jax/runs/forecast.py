@@ -57,8 +57,7 @@ class Forecast:
           seconds: that a step takes.
           left: steps of the stage that are left.
         """
-        self._seconds[stage], self._left[stage] = seconds, left
-        rest = self.seconds()
+        rest = self._update(stage, seconds, left)
         logger.info("%s: about %s of training left in the whole run", stage, in_words(rest))
         if rest > _DAY and not self._warned:
             self._warned = True
@@ -66,6 +65,14 @@ class Forecast:
             if self._smaller:
                 advice = f"the small size takes much less: --config {self._smaller}"
             logger.warning("this size takes %s on %s; %s", in_words(rest), self._devices, advice)
+
+    def rest(self, stage: str, seconds: float, left: int) -> str:
+        """Notes the same as `timed`, and returns how long the run still takes, in words."""
+        return in_words(self._update(stage, seconds, left))
+
+    def _update(self, stage: str, seconds: float, left: int) -> float:
+        self._seconds[stage], self._left[stage] = seconds, left
+        return self.seconds()
 
     def seconds(self) -> float:
         """Returns the seconds that training still takes. A stage must have been timed."""

@@ -256,6 +256,7 @@ def _train(
                 stop=stop,
                 evaluate=_scorer(config, stage, data, parallel),
                 timed=partial(forecast.timed, stage),
+                rest=partial(forecast.rest, stage),
                 trained=trained,
             )
             forecast.finish(stage)

@@ -362,17 +362,3 @@ def test_number_of_steps():
     # Fewer images than a batch still make an epoch.
     for images, expected in ((26, (3, 12)), (24, (3, 12)), (7, (1, 4))):
         assert num_steps(stage_config(), STAGE, images) == expected
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_first_signal_asks_and_hands_the_second_back(number):
-    previous = signal.signal(number, signal.SIG_IGN)
-    try:
-        with StopRequest() as stop:
-            assert not stop.now()
-            os.kill(os.getpid(), number)
-            assert stop.now()
-            assert signal.getsignal(number) is signal.SIG_IGN
-        assert signal.getsignal(number) is signal.SIG_IGN
-    finally:
-        signal.signal(number, previous)
