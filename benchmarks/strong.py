@@ -30,7 +30,7 @@ _TEXT = """\
 
 `make strong` makes this page: `configs/strong_systems.py` trained with {seeds} on the embedded data, protocol
 {protocol}. All systems have BNNeck, triplets, label smoothing, Adam with warm-up and the same start
-(`rireid_jax/config/strong.py`). "Copies" says that half of the images get a new resolution every time they are read;
+(`rireid_jax/config/strong.py`), and learn for {epochs} epochs. "Copies" says that half of the images get a new resolution every time they are read;
 otherwise they are read as they are, at one resolution each.
 
 The {queries} queries are asked as they were drawn, at widths of {least} to {most} pixels, and at a given part r of the
@@ -131,6 +131,7 @@ def _page(config: ConfigDict, data: Built, scored: Scored) -> str:
         _TEXT.format(
             seeds=f"seed{'s' * (len(one) > 1)} {', '.join(map(str, one))}",
             protocol=data.protocol_hash,
+            epochs=config.stages.strong.epochs,
             queries=query,
             gallery=len(data.splits["gallery"]),
             least=recipe.min_width,
