@@ -30,8 +30,8 @@ _TEXT = """\
 
 `make strong` makes this page: `configs/strong_systems.py` trained with {seeds} on the embedded data, protocol
 {protocol}. All systems have BNNeck, triplets, label smoothing, Adam with warm-up and the same start
-(`rireid_jax/config/strong.py`), and learn for {epochs} epochs. "Copies" says that half of the images get a new resolution
-every time they are read; otherwise they are read as they are, at one resolution each.
+(`rireid_jax/config/strong.py`), and learn for {epochs} epochs. "Copies" says that half of the images get a new
+resolution every time they are read; otherwise they are read as they are, at one resolution each.
 
 The {queries} queries are asked as they were drawn, at widths of {least} to {most} pixels, and at a given part r of the
 full {width} pixels. The gallery's {gallery} images are of high resolution, or mixed, as they were drawn. Rank-1 in
