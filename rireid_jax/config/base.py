@@ -45,6 +45,11 @@ _DATA: Fields = {
     "max_bad_images": Field(
         0, "number of unreadable raw images that a build skips before it fails", AT_LEAST_ZERO
     ),
+    "allow_unmatched_queries": Field(
+        False,
+        "whether a build goes on where queries have no gallery image of their identity by another camera; they do not "
+        "count in the results, and their number is told",
+    ),
     "workers": Field(
         8, "number of decoding processes; 0: decode in the main process", AT_LEAST_ZERO, small=0
     ),

@@ -1,12 +1,96 @@
 """What must hold of the images of a data set, before it is built and after images were left out."""
 
 import logging
+from collections.abc import Iterable, Iterator
 
 from rireid_jax.data.build.shards import Written
-from rireid_jax.data.dataset import Splits
+from rireid_jax.data.dataset import Dataset, Item, Splits
+from rireid_jax.data.files import counted
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+_HANDFUL = 5  # identities
+
+
+def check_splits(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> None:
+    """Checks the images that are listed, before any is read.
+
+    Args:
+      dataset: whose they are.
+      allow_unmatched_queries: whether some queries may be without a match.
+
+    Raises:
+      UserError: a name appears twice, there are fewer than two identities to train on, or queries are without a
+        match.
+    """
+    check_names(dataset.items)
+    check_queries(dataset.items, allow_unmatched=allow_unmatched_queries)
+    check_training(dataset, dataset.items["train"])
+
+
+def check_training(dataset: Dataset, items: Iterable[Item]) -> None:
+    """There must be somebody to tell from somebody else.
+
+    Raises:
+      UserError: there are fewer than two identities to train on.
+    """
+    if not dataset.has_identities:
+        return
+    people = len(_people(dataset, items))
+    if people < 2:
+        raise UserError(
+            f"train: found {counted(people, 'identity')}, expected at least 2, as nothing can be learned from one"
+        )
+
+
+def summary(dataset: Dataset) -> str:
+    """How many images, identities and cameras every split has, in a line."""
+    parts = []
+    for split, items in dataset.items.items():
+        text = f"{split} {counted(len(items), 'image')}"
+        if dataset.has_identities:
+            nobody = sum(item.pid == dataset.distractor for item in items)
+            people = [item for item in items if item.pid != dataset.distractor]
+            text = f"{split} {counted(len(people), 'image')} of {counted(len(_people(dataset, items)), 'identity')}"
+            if dataset.has_cameras:
+                text += f" by {counted(len({item.camid for item in people}), 'camera')}"
+            text += f" and {nobody:,} of distractors" if nobody else ""
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def remarks(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> Iterator[str]:
+    """What is odd about the images that are listed, though they can be built: a line each.
+
+    Args:
+      dataset: whose they are; `check_splits` has passed them.
+      allow_unmatched_queries: as there.
+    """
+    if not dataset.has_identities:
+        return
+    splits = dataset.items
+    every = [item for items in splits.values() for item in items]
+    people = len(_people(dataset, every))
+    cameras = len({item.camid for item in every})
+    if people < _HANDFUL:
+        yield (
+            f"only {counted(people, 'identity')} to train and to test on, too few to learn or to tell anything; is "
+            "every identity a folder or number of its own?"
+        )
+    if dataset.has_cameras and cameras > people:
+        yield f"{counted(cameras, 'camera')} for {counted(people, 'identity')}: are they really cameras?"
+    tested = [*splits.get("query", ()), *splits.get("gallery", ())]
+    if shared := len(_people(dataset, splits["train"]) & _people(dataset, tested)):
+        yield (
+            f"{counted(shared, 'identity')} both in training and in test: results are better than they should be"
+        )
+    if lost := (allow_unmatched_queries and unmatched_queries(splits)):
+        yield f"{_of_lost(lost, splits)}, so they do not count"
+
+
+def _people(dataset: Dataset, items: Iterable[Item]) -> set[int]:
+    return {item.pid for item in items} - {dataset.distractor}
 
 
 def check_names(splits: Splits) -> None:
@@ -26,26 +110,44 @@ def check_names(splits: Splits) -> None:
             seen[item.name] = split
 
 
-def check_queries(splits: Splits) -> None:
+def check_queries(splits: Splits, *, allow_unmatched: bool = False) -> None:
     """Every query needs a gallery image of its identity from another camera to be found.
 
+    Args:
+      splits: all of them.
+      allow_unmatched: whether some, but not all, may have none.
+
     Raises:
-      UserError: some have none.
+      UserError: some have none, or all.
     """
+    lost = unmatched_queries(splits)
+    if lost and not (allow_unmatched and len(lost) < len(splits["query"])):
+        hint = "--config.data.allow_unmatched_queries=True goes on without counting them"
+        every = len(lost) == len(splits["query"])
+        raise UserError(
+            f"query: {_of_lost(lost, splits)}, so it could never be matched"
+            f"{', expected some that could' if every else f'; {hint}'}"
+        )
+
+
+def unmatched_queries(splits: Splits) -> list[Item]:
+    """The queries that could never be matched: no gallery image shows their identity by another camera."""
     if "query" not in splits:
-        return
+        return []
     cameras: dict[int, set[int]] = {}
     for item in splits["gallery"]:
         cameras.setdefault(item.pid, set()).add(item.camid)
-    lost = [item for item in splits["query"] if not cameras.get(item.pid, set()) - {item.camid}]
-    if lost:
-        first = min(lost, key=lambda item: item.name)
-        identities = len({item.pid for item in lost})
-        raise UserError(
-            f"query: {identities} of {len({item.pid for item in splits['query']})} identities have "
-            "an image without any gallery image from another camera, so it could never be "
-            f"matched; first {first.name} (identity {first.pid}, camera {first.camid})"
-        )
+    return [item for item in splits["query"] if not cameras.get(item.pid, set()) - {item.camid}]
+
+
+def _of_lost(lost: list[Item], splits: Splits) -> str:
+    first = min(lost, key=lambda item: item.name)
+    identities, every = ({item.pid for item in items} for items in (lost, splits["query"]))
+    return (
+        f"{len(identities)} of {len(every)} identities have an image without any gallery image from another "
+        f"camera ({len(lost):,} of {counted(len(splits['query']), 'image')}, first {first.name} of identity "
+        f"{first.pid} by camera {first.camid})"
+    )
 
 
 class LeftOut:

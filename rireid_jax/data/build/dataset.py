@@ -86,6 +86,7 @@ def build(
     data_dir: str,
     raw_dir: str = "",
     max_bad_images: int = 0,
+    allow_unmatched_queries: bool = False,
     threads: int = 0,
     beam: str = "",
 ) -> Built:
@@ -97,6 +98,8 @@ def build(
       data_dir: where built data sets go; made if need be.
       raw_dir: where the original files lie. "" opens what was built before.
       max_bad_images: unreadable images to leave out, each with a warning, before giving up.
+      allow_unmatched_queries: whether to go on where some queries could never be matched; they do not count in
+        results.
       threads: that read and make images; 0: as many as there are cores.
       beam: options of the Apache Beam pipeline that builds; "": this process does.
 
@@ -108,6 +111,7 @@ def build(
         DATASETS[dataset](recipe, raw_dir, threads),
         data_dir=data_dir,
         max_bad_images=max_bad_images,
+        allow_unmatched_queries=allow_unmatched_queries,
         beam=beam,
     )
     path = str(builder.data_path)

@@ -1,6 +1,7 @@
 """A user's own crops as a data set."""
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,13 +10,16 @@ from typing import Any, ClassVar
 
 from rireid_jax.components import ANYTHING, DATASETS, POSITIVE, Check, Field
 from rireid_jax.data.dataset import Dataset, Item, RawImage
-from rireid_jax.data.files import existing_path, image_width, read_bytes
+from rireid_jax.data.files import counted, existing_path, image_width, read_bytes
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.crops import as_it_is, varying_resolution
 from rireid_jax.data.kinds.varying import varying_fields, width_problems
-from rireid_jax.data.layouts.crops import SPLITS, TREE, Crop, find_crops
+from rireid_jax.data.layouts.base import check_divided
+from rireid_jax.data.layouts.crop_list import SPLITS
+from rireid_jax.data.layouts.crops import TREE, Crops, find_crops
+from rireid_jax.data.layouts.labels import Crop
 from rireid_jax.data.layouts.market1501 import DISTRACTOR
-from rireid_jax.data.records import Record
+from rireid_jax.data.records import FORMAT_VERSION, Record
 from rireid_jax.errors import UserError
 
 
@@ -36,6 +40,8 @@ class Folder(Dataset):
 
     name = "folder"
     image_size = (256, 128)
+    version = f"{FORMAT_VERSION + 1}.0.0"  # of version 1, two folders of the same names had one protocol hash
+    hashes_images = True
     distractor = DISTRACTOR
     raw = "a folder per identity, file names as in Market-1501, or a CSV file path,id[,camera[,split]]"
     recipe: ClassVar[Mapping[str, Field]] = {
@@ -54,6 +60,12 @@ class Folder(Dataset):
             0.5,
             "of the identities, where the folder is not divided; the rest are for training",
             Check(lambda value: 0 < value < 1, "a number in (0, 1)"),
+        ),
+        "shared_identities": Field(
+            False,
+            "`True` goes on where identities are both in training and in test, and says how many; results "
+            "are then better than they should be",
+            ANYTHING,
         ),
         **varying_fields(
             "of the height, where `degrade`", "of the widths, and of who is for testing"
@@ -76,6 +88,12 @@ Without folders or a column for train, query and gallery, identities are divided
 each test identity is a query. Without cameras, queries count as camera 0 and the gallery as camera 1, so that nothing
 is passed over.
 
+As in Market-1501, identity `-1` is junk, which is left out, and `0000` is nobody, who stays in the gallery. Every
+suffix that decodes is taken; files with other suffixes are counted and named, by the build and by the doctor. Folders
+that are named as cameras or splits where identities should be are refused. Builds of several folders lie next to each
+other, and their protocol hashes cover the images themselves, since version 2 of the built data; those of version 1
+covered names and sizes alone.
+
 <!-- recipe -->
 
 <!-- commands -->
@@ -87,18 +105,36 @@ is passed over.
 
     @classmethod
     def idle_fields(cls, recipe: Mapping[str, Any]) -> set[str]:
-        making = {"min_width", "max_width", "kernel", "rounding"}
-        return super().idle_fields(recipe) | (set() if recipe["degrade"] else making)
+        idle = super().idle_fields(recipe)
+        if not recipe["degrade"]:
+            idle |= {"min_width", "max_width", "kernel", "rounding"}
+        # It only permits: nothing else comes of the same images.
+        return idle if recipe["shared_identities"] else idle | {"shared_identities"}
+
+    def source(self) -> str:
+        return os.path.realpath(os.path.expanduser(self.raw_dir)) if self.raw_dir else ""
 
     @functools.cached_property
-    def crops(self) -> list[Crop]:
-        """All crops as the user labelled them."""
+    def _found(self) -> Crops:
         return find_crops(existing_path(self.raw_dir, self.raw))
+
+    @property
+    def crops(self) -> Sequence[Crop]:
+        """All crops as the user labelled them."""
+        return self._found.crops
+
+    def ignored(self) -> Iterator[str]:
+        return self._found.ignored.lines()
 
     def list_items(self) -> dict[str, list[Item]]:
         crops = self.crops
         if crops[0].split is None:
             crops = list(_split(crops, self.values["test_fraction"], self.values["seed"]))
+        elif not self.values["shared_identities"]:
+            check_divided(
+                ((crop.split, crop.pid, crop.path) for crop in crops),
+                "; --config.data.recipe.shared_identities=True goes on all the same",
+            )
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
         for crop in crops:
             assert crop.split is not None
@@ -130,6 +166,10 @@ is passed over.
             for crop in self.crops
         ]
 
+    @property
+    def has_cameras(self) -> bool:
+        return self.crops[0].camid is not None
+
     def made_from(self) -> str:
         return "your own crops"
 
@@ -147,12 +187,12 @@ is passed over.
 def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:
     """Divides crops into train, query and gallery, by identity."""
     people = keyed_order(seed, "test", {str(crop.pid) for crop in crops} - {str(DISTRACTOR)})
-    if len(people) < 2:
+    if len(people) < 3:
         raise UserError(
-            f"--config.data.raw_dir: found {len(people)} identities and no split, expected at "
-            "least 2, one to train on and one to test on"
+            f"--config.data.raw_dir: found {counted(len(people), 'identity')} and no split, expected at "
+            "least 3, two to train on and one to test on"
         )
-    number = min(max(1, round(len(people) * test_fraction)), len(people) - 1)
+    number = min(max(1, round(len(people) * test_fraction)), len(people) - 2)
     test = set(people[:number])
     rank = {name: n for n, name in enumerate(keyed_order(seed, "query", (c.name for c in crops)))}
     groups: dict[int, list[Crop]] = {}
