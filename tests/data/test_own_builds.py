@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from own_images import own_folder, write_files
-from raw_folders import write_market_folder
+from raw_folders import write_caviar, write_market_folder, write_msmt17
 from small_recipes import build_preset
 
 from rireid_jax.config import recipe_of
@@ -100,6 +100,16 @@ def test_photographs_built_by_an_earlier_version(tmp_path, monkeypatch):
     assert photos(tmp_path, b).path != earlier.path
 
 
+def test_two_versions_of_msmt17(tmp_path):
+    versions = [
+        build_preset("vr_msmt17", write_msmt17(tmp_path / v, version=v), tmp_path)
+        for v in ("V1", "V2")
+    ]
+    assert versions[0].path != versions[1].path
+    assert versions[0].protocol_hash != versions[1].protocol_hash
+    assert build_preset("vr_msmt17", tmp_path / "V2", tmp_path).path == versions[1].path
+
+
 def test_place_does_not_depend_on_other_builds(tmp_path):
     raw = write_files(tmp_path / "raw", PEOPLE)
     builder = RecordBuilder(own_folder(raw), data_dir=str(tmp_path / "data"))
@@ -159,6 +169,12 @@ def test_benchmarks_too(tmp_path, caplog):
     assert build("vr_market1501", recipe, allow_unmatched_queries=True, **places).splits
     assert "query: 1 of 2" not in caplog.text
     assert "1 of 2 identities have an image without any gallery image" in caplog.text
+
+
+def test_images_in_no_split_are_counted(tmp_path, caplog):
+    raw = write_caviar(tmp_path / "raw", (1, 2, 3, 4, 5, 6), (8, 9))
+    build_preset("caviar", raw, tmp_path, train_identities=3)
+    assert "4 of 28 images are in no split (2 identities among them)" in caplog.text
 
 
 def test_identities_in_training_and_in_test(tmp_path, caplog):

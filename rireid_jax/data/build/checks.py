@@ -78,6 +78,14 @@ def remarks(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> Itera
             f"only {counted(people, 'identity')} to train and to test on, too few to learn or to tell anything; is "
             "every identity a folder or number of its own?"
         )
+    names = {item.name for item in every}
+    raw = dataset.raw_images()
+    if unused := [image for image in raw if image.name not in names]:
+        of = len({image.pid for image in unused} - {dataset.distractor})
+        yield (
+            f"{len(unused):,} of {counted(len(raw), 'image')} are in no split ({counted(of, 'identity')} among them), "
+            "by the recipe"
+        )
     if dataset.has_cameras and cameras > people:
         yield f"{counted(cameras, 'camera')} for {counted(people, 'identity')}: are they really cameras?"
     tested = [*splits.get("query", ()), *splits.get("gallery", ())]

@@ -144,7 +144,8 @@ covered names and sizes alone.
             if not items:
                 raise UserError(
                     f"--config.data.raw_dir: found no images for {split} in {self.raw_dir}, "
-                    "expected some for train, query and gallery"
+                    "expected some for train, query and gallery; a query needs another image of its identity"
+                    f"{', by another camera' if self.has_cameras else ''}"
                 )
         return splits
 
