@@ -50,6 +50,11 @@ _DATA: Fields = {
         "whether a build goes on where queries have no gallery image of their identity by another camera; they do not "
         "count in the results, and their number is told",
     ),
+    "allow_shared_identities": Field(
+        False,
+        "whether a build of one's own images goes on where identities are both in training and in test; their number "
+        "is told, and results are better than they should be",
+    ),
     "workers": Field(
         8, "number of decoding processes; 0: decode in the main process", AT_LEAST_ZERO, small=0
     ),

@@ -11,7 +11,7 @@ from rireid_jax.components import DATASETS
 from rireid_jax.config import recipe_title
 from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build.builder import RecordBuilder
-from rireid_jax.data.build.checks import check_splits, remarks
+from rireid_jax.data.build.checks import Allowed, check_splits, remarks
 from rireid_jax.data.build.dataset import check_same_files
 from rireid_jax.data.dataset import Advice, Dataset, RawImage, Splits
 from rireid_jax.doctor.advice import advise, other_downloads
@@ -157,7 +157,7 @@ class _Diagnosis:
             dataset,
             data_dir=part.data.dir,
             max_bad_images=part.data.max_bad_images,
-            allow_unmatched_queries=part.data.allow_unmatched_queries,
+            allowed=Allowed(part.data.allow_unmatched_queries, part.data.allow_shared_identities),
         )
 
     def _files(self, dataset: Dataset) -> Tree | None:
@@ -179,16 +179,15 @@ class _Diagnosis:
         """What can be read, in numbers; checks what the build checks."""
         first, builder = next(iter(builders.items()))
         dataset = builder.dataset
-        allowed = builder.allow_unmatched_queries
         found = self._try(
-            lambda: _list_splits(dataset, max(builders), allowed),
+            lambda: _list_splits(dataset, max(builders), builder.allowed),
             lambda: list(dataset.advice_on_trials()),
         )
         splits = found or {}
         of_trial = f" (to build: of trial {first})" if len(builders) > 1 else ""
         notes = [*dataset.notes(), *dataset.ignored()]
         if found is not None:
-            notes += remarks(dataset, allow_unmatched_queries=allowed)
+            notes += remarks(dataset)
         if dataset.layout is None and tree is not None:
             others = [*other_downloads(dataset, tree), *prepared_downloads(tree)]
             notes += [advice.text for advice in others]
@@ -278,13 +277,13 @@ def _found(raw_dir: str, tree: Tree | None) -> list[str]:
     return [f"{path}  is not there (seen from {os.getcwd()})"]
 
 
-def _list_splits(dataset: Dataset, last_trial: int, allow_unmatched_queries: bool) -> Splits:
+def _list_splits(dataset: Dataset, last_trial: int, allowed: Allowed) -> Splits:
     """What would be built of the first trial; there must be the last one too.
 
     Raises:
       UserError: what a build would end with, except for images that do not decode.
     """
-    check_splits(dataset, allow_unmatched_queries=allow_unmatched_queries)
+    check_splits(dataset, allowed)
     dataset.check_trial(last_trial)
     return dataset.items
 

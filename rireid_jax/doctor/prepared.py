@@ -46,27 +46,24 @@ def prepared_downloads(tree: Tree) -> Iterator[Advice]:
     the images of CUHK03 in `images_detected` and `images_labeled`.
     """
     for folder in islice(tree.root.walk(_LEVELS_DOWN), _MOST_FOLDERS):
-        splits = [inner for inner in folder.folders if inner.path.name.lower() in _SPLITS]
-        if len(splits) < 2:
+        known = _known(folder)
+        if known is None:
             continue
-        known = next(filter(None, map(_known, splits)), None)
-        if known is not None:
-            names = ", ".join(inner.path.name for inner in splits)
-            advice = (
-                f"; for the benchmark, choose {known.datasets} behind the config file and give the original download"
-                if known.datasets
-                else ", which is retracted and not a benchmark here"
-            )
-            yield Advice(
-                f"{folder.path} is {known.title} as another library prepares it, with a folder for every identity in "
-                f"{names}{advice}"
-            )
-            return
+        is_split = folder is not tree.root and folder.path.name.lower() in _SPLITS
+        place = folder.path.parent if is_split else folder.path
+        advice = "which is retracted and no benchmark here"
+        if known.datasets:
+            advice = f"for the benchmark, choose {known.datasets} behind the config file and give the original download"
+        yield Advice(
+            f"{place} looks like {known.title} as another library prepares it, with a folder for every identity; "
+            f"{advice}"
+        )
+        return
 
 
-def _known(split: Folder) -> _Known | None:
-    """The download that the images of a split are named after, each in the folder of its identity."""
-    for identity in split.folders:
+def _known(folder: Folder) -> _Known | None:
+    """The download that images are named after, each in the folder of its identity."""
+    for identity in folder.folders[:_MOST_FOLDERS]:
         for known in _KNOWN:
             match = known.name.match(identity.image_example)
             if match and match[1] in (None, identity.path.name):

@@ -9,7 +9,7 @@ from generated_folders import PROBLEMS, Generated, generate
 from own_images import own_folder
 from small_recipes import build_preset
 
-from rireid_jax.data.build.checks import check_splits
+from rireid_jax.data.build.checks import NOTHING, check_splits
 from rireid_jax.data.dataset import Dataset
 from rireid_jax.errors import UserError
 
@@ -49,7 +49,7 @@ def check_expected(found: Generated, splits: dict[str, list[tuple[str, int, int]
 
 
 def listed(dataset: Dataset) -> dict[str, list[tuple[str, int, int]]]:
-    check_splits(dataset)
+    check_splits(dataset, NOTHING)
     return {s: [(i.name, i.pid, i.camid) for i in items] for s, items in dataset.items.items()}
 
 

@@ -182,7 +182,13 @@ def test_identities_in_training_and_in_test(tmp_path, caplog):
     message = "found the identity of .* too, expected .*, 2 identities in both; --.*shared_identities=True"
     with pytest.raises(UserError, match=message):
         build_preset("folder", raw, tmp_path)
-    built = build_preset("folder", raw, tmp_path, shared_identities=True)
+    built = build(
+        "folder",
+        recipe_of("folder"),
+        data_dir=str(tmp_path / "data"),
+        raw_dir=str(raw),
+        allow_shared_identities=True,
+    )
     assert sum(map(len, built.splits.values())) == len(TRAINED) + len(LONE) + 2
     assert "2 identities both in training and in test" in caplog.text
 

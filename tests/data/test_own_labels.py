@@ -120,6 +120,12 @@ def names(text):
             "{train,query,gallery}/Camera {1,2}/p{1,2}/0.png",
             "found Camera 1 and Camera 2, names of",
         ),
+        ("IPCam-{1,2}/p{1,2}/0.png", "found IPCam-1 and IPCam-2, names of cameras"),
+        ("{bbox_train,bbox_test}/{1,2}/0.png", "found bbox_test and bbox_train, names of splits"),
+        (
+            "{ann,bob,cem}/{0,1}.heic",
+            r"found no images in .* \(6 files .*: .heic 6; 3 folders .*\), exp",
+        ),
         ("{hall,door}/{ann,bob,cem}/0.png", "found 3 cameras .*ann.* for 2 identities .*expected"),
         ("{train,test}/{ann,bob}/{0,1}.png", "has no query and no gallery, expected"),
         ("{Training,Testing}/{ann,bob}/{0,1}.png", "found Testing and Training, names of splits"),
@@ -162,9 +168,19 @@ def test_right_levels_of_odd_names(tmp_path):
     found = images_of(write_files(tmp_path / "a", names("{ann,bob,cem}/c{1,2,3,4,5}/0.png")))
     assert {pid for _, pid in found} == {1, 2, 3}
     found = images_of(
-        write_files(tmp_path / "b", names("{Cameron,Camila,Valerie,Clive}/{0,1}.png"))
+        write_files(
+            tmp_path / "b", names("{Cameron,Camila,Valerie,Clive,Val Jones,Trainor}/{0,1}.png")
+        )
     )
-    assert {pid for _, pid in found} == {1, 2, 3, 4}
+    assert {pid for _, pid in found} == set(range(1, 7))
+
+
+def test_what_systems_leave(tmp_path):
+    """Nothing of it is a person, a camera or worth a word."""
+    left = ["__MACOSX/ann/x/._0.png", "ann/@eaDir/0.png/thumb.jpg", ".Trash/1.png", "bob/.DS_Store"]
+    found = images_of(write_files(tmp_path, [*PEOPLE, *left]))
+    assert sum(map(len, found.values())) == len(PEOPLE)
+    assert lines_of(tmp_path) == ""
 
 
 def test_columns_in_another_order(tmp_path):

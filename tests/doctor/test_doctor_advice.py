@@ -178,13 +178,16 @@ def prepare_as_layumi(market: Path, folder: Path) -> Path:
 
 def test_market_as_another_library_prepares_it(examine, healthy, downloads, tmp_path):
     raw = prepare_as_layumi(downloads.market, tmp_path / "raw" / "pytorch")
-    prepared = "is Market-1501 as another library prepares it, with a folder for every identity in"
+    prepared = (
+        "looks like Market-1501 as another library prepares it, with a folder for every identity"
+    )
     report = " ".join(healthy("folder", raw).split())
     assert prepared in report
     assert "choose mlr_market1501 and vr_market1501 behind the config file" in report
     assert "1 image of junk (identity -1) left out" in report
     assert "1 image of distractors (identity 0) in the gallery" in report
     assert "1 other folder with 24 images ignored: train_all" in report
+    assert prepared in " ".join(healthy("folder", raw / "train_all").split())
     for dataset, given in (("vr_market1501", raw), ("folder", raw.parent)):
         report, problem = examine(dataset, given)
         assert problem

@@ -28,6 +28,8 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from rireid_jax.data.build.beam import run_on_beam
 from rireid_jax.data.build.checks import (
+    NOTHING,
+    Allowed,
     LeftOut,
     check_queries,
     check_splits,
@@ -69,7 +71,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         *,
         data_dir: str,
         max_bad_images: int = 0,
-        allow_unmatched_queries: bool = False,
+        allowed: Allowed = NOTHING,
         beam: str = "",
         config_name: str = "",
     ):
@@ -79,7 +81,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
           dataset: what to build.
           data_dir: where built data sets go.
           max_bad_images: unreadable images to leave out before giving up.
-          allow_unmatched_queries: whether to go on where some queries could never be matched.
+          allowed: what to go on with.
           beam: options of the Apache Beam pipeline that builds; "": this process does.
           config_name: of its folder, in a worker that writes a part of it; "": the data set's.
 
@@ -89,7 +91,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.name = dataset.name  # type: ignore[misc]  # TFDS has one class for each name
         self.dataset = dataset
         self.max_bad_images = max_bad_images
-        self.allow_unmatched_queries = allow_unmatched_queries
+        self.allowed = allowed
         self.beam = beam
         name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
         self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images, config_name=name)
@@ -120,12 +122,11 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                     "%s: %s; results on a part of it are not comparable with published ones",
                     *(self.name, mismatch),
                 )
-            allowed = self.allow_unmatched_queries
-            check_splits(self.dataset, allow_unmatched_queries=allowed)
+            check_splits(self.dataset, self.allowed)
             logger.info("%s: builds %s", self.name, summary(self.dataset))
             for line in self.dataset.ignored():
                 logger.warning("%s: %s", self.name, line)
-            for line in remarks(self.dataset, allow_unmatched_queries=allowed):
+            for line in remarks(self.dataset):
                 logger.warning("%s: %s", self.name, line)
             self._prepare()
         finally:
@@ -283,7 +284,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             for row in read_written(shard, folder).rows:
                 left[row.split].append(Item(row.name, row.pid, row.camid, ()))
         check_training(self.dataset, left["train"])
-        check_queries(left, allow_unmatched=self.allow_unmatched_queries)
+        check_queries(left, allow_unmatched=self.allowed.unmatched_queries)
 
 
 def _rebuild(dataset: Dataset, arguments: dict[str, Any]) -> RecordBuilder:

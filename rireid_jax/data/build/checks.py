@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from rireid_jax.data.build.shards import Written
 from rireid_jax.data.dataset import Dataset, Item, Splits
 from rireid_jax.data.files import counted
+from rireid_jax.data.layouts.base import check_divided
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -13,19 +16,44 @@ logger = logging.getLogger(__name__)
 _HANDFUL = 5  # identities
 
 
-def check_splits(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> None:
+@dataclass(frozen=True)
+class Allowed:
+    """What a build goes on with, though results are worth less.
+
+    Attributes:
+      unmatched_queries: queries without a gallery image of their identity by another camera, but not all of them.
+      shared_identities: identities both in training and in test.
+    """
+
+    unmatched_queries: bool = False
+    shared_identities: bool = False
+
+
+NOTHING = Allowed()
+
+
+def check_splits(dataset: Dataset, allowed: Allowed) -> None:
     """Checks the images that are listed, before any is read.
 
     Args:
       dataset: whose they are.
-      allow_unmatched_queries: whether some queries may be without a match.
+      allowed: what it may go on with.
 
     Raises:
-      UserError: a name appears twice, there are fewer than two identities to train on, or queries are without a
-        match.
+      UserError: a name appears twice, there are fewer than two identities to train on, some are in training and in
+        test, or queries are without a match.
     """
     check_names(dataset.items)
-    check_queries(dataset.items, allow_unmatched=allow_unmatched_queries)
+    if dataset.has_identities and not allowed.shared_identities:
+        check_divided(
+            (
+                (split, item.pid, item.origin if isinstance(item.origin, Path) else Path(item.name))
+                for split, items in dataset.items.items()
+                for item in items
+            ),
+            "; --config.data.allow_shared_identities=True goes on all the same",
+        )
+    check_queries(dataset.items, allow_unmatched=allowed.unmatched_queries)
     check_training(dataset, dataset.items["train"])
 
 
@@ -60,12 +88,11 @@ def summary(dataset: Dataset) -> str:
     return ", ".join(parts)
 
 
-def remarks(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> Iterator[str]:
+def remarks(dataset: Dataset) -> Iterator[str]:
     """What is odd about the images that are listed, though they can be built: a line each.
 
     Args:
       dataset: whose they are; `check_splits` has passed them.
-      allow_unmatched_queries: as there.
     """
     if not dataset.has_identities:
         return
@@ -93,7 +120,7 @@ def remarks(dataset: Dataset, *, allow_unmatched_queries: bool = False) -> Itera
         yield (
             f"{counted(shared, 'identity')} both in training and in test: results are better than they should be"
         )
-    if lost := (allow_unmatched_queries and unmatched_queries(splits)):
+    if lost := unmatched_queries(splits):
         yield f"{_of_lost(lost, splits)}, so they do not count"
 
 

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from rireid_jax.components import DATASETS
 from rireid_jax.data.batches import Source
 from rireid_jax.data.build.builder import RecordBuilder, quiet
+from rireid_jax.data.build.checks import Allowed
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
 
@@ -87,6 +88,7 @@ def build(
     raw_dir: str = "",
     max_bad_images: int = 0,
     allow_unmatched_queries: bool = False,
+    allow_shared_identities: bool = False,
     threads: int = 0,
     beam: str = "",
 ) -> Built:
@@ -100,6 +102,7 @@ def build(
       max_bad_images: unreadable images to leave out, each with a warning, before giving up.
       allow_unmatched_queries: whether to go on where some queries could never be matched; they do not count in
         results.
+      allow_shared_identities: whether to go on where identities are both in training and in test.
       threads: that read and make images; 0: as many as there are cores.
       beam: options of the Apache Beam pipeline that builds; "": this process does.
 
@@ -111,7 +114,7 @@ def build(
         DATASETS[dataset](recipe, raw_dir, threads),
         data_dir=data_dir,
         max_bad_images=max_bad_images,
-        allow_unmatched_queries=allow_unmatched_queries,
+        allowed=Allowed(allow_unmatched_queries, allow_shared_identities),
         beam=beam,
     )
     path = str(builder.data_path)

@@ -14,7 +14,6 @@ from rireid_jax.data.files import counted, existing_path, image_width, read_byte
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.crops import as_it_is, varying_resolution
 from rireid_jax.data.kinds.varying import varying_fields, width_problems
-from rireid_jax.data.layouts.base import check_divided
 from rireid_jax.data.layouts.crop_list import SPLITS
 from rireid_jax.data.layouts.crops import TREE, Crops, find_crops
 from rireid_jax.data.layouts.labels import Crop
@@ -61,12 +60,6 @@ class Folder(Dataset):
             "of the identities, where the folder is not divided; the rest are for training",
             Check(lambda value: 0 < value < 1, "a number in (0, 1)"),
         ),
-        "shared_identities": Field(
-            False,
-            "`True` goes on where identities are both in training and in test, and says how many; results "
-            "are then better than they should be",
-            ANYTHING,
-        ),
         **varying_fields(
             "of the height, where `degrade`", "of the widths, and of who is for testing"
         ),
@@ -105,11 +98,8 @@ covered names and sizes alone.
 
     @classmethod
     def idle_fields(cls, recipe: Mapping[str, Any]) -> set[str]:
-        idle = super().idle_fields(recipe)
-        if not recipe["degrade"]:
-            idle |= {"min_width", "max_width", "kernel", "rounding"}
-        # It only permits: nothing else comes of the same images.
-        return idle if recipe["shared_identities"] else idle | {"shared_identities"}
+        making = {"min_width", "max_width", "kernel", "rounding"}
+        return super().idle_fields(recipe) | (set() if recipe["degrade"] else making)
 
     def source(self) -> str:
         return os.path.realpath(os.path.expanduser(self.raw_dir)) if self.raw_dir else ""
@@ -130,11 +120,6 @@ covered names and sizes alone.
         crops = self.crops
         if crops[0].split is None:
             crops = list(_split(crops, self.values["test_fraction"], self.values["seed"]))
-        elif not self.values["shared_identities"]:
-            check_divided(
-                ((crop.split, crop.pid, crop.path) for crop in crops),
-                "; --config.data.recipe.shared_identities=True goes on all the same",
-            )
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
         for crop in crops:
             assert crop.split is not None

@@ -223,9 +223,10 @@ super-resolution method, and bilinear images before each extractor.
     def source(self) -> str:
         # Version 1 lies where builds of both versions did when their place did not tell them apart.
         try:
-            return "V2" if self.raw_dir and self.download.version == "V2" else ""
+            download = self.download if self.raw_dir else None
         except UserError:  # whose build says what is wrong with the files
             return ""
+        return "V2" if isinstance(download, MSMT17) and download.version == "V2" else ""
 
     def list_items(self) -> dict[str, list[Item]]:
         splits = super().list_items()

@@ -26,6 +26,7 @@ or
 both as they are, or below the folders train, query and gallery if you have divided them
 or
 crops.csv                       rows path,id[,camera[,split]], given in place of the folder"""
+_OF_SYSTEMS = {"__MACOSX", "@eaDir"}  # folders that macOS and Synology leave next to people's own
 _CAMERA = re.compile(r"_c(\d+)(?!\d)", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ def _find_in_folder(raw: Path, ignored: Ignored) -> list[Crop]:
         if files and identities:
             raise UserError(f"{folder}: found both images and folders, {HINT}")
         if not files and not identities:
-            raise UserError(f"--config.data.raw_dir: found no images in {folder}, {HINT}")
+            raise _no_images(folder, ignored)
         for path in files:
             pid, camid = parse_name(path)
             if pid == DISTRACTOR and split in ("train", "query"):
@@ -91,7 +92,7 @@ def _find_in_folder(raw: Path, ignored: Ignored) -> list[Crop]:
     if crops and labels:
         raise UserError(f"{raw}: found identities as folders and as names of images, {HINT}")
     if not crops and not labels and not ignored.junk:
-        raise UserError(f"--config.data.raw_dir: found no images in {raw}, {HINT}")
+        raise _no_images(raw, ignored)
     check_names_of_levels(raw, labels)
     check_camera_folders(raw, labels)
     return crops or numbered(labels, ignored)
@@ -150,4 +151,10 @@ def _files(folder: Path, subfolders: Iterable[Path], ignored: Ignored) -> list[P
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in visible(folder) if path.is_dir()]
+    return [p for p in visible(folder) if p.name not in _OF_SYSTEMS and p.is_dir()]
+
+
+def _no_images(folder: Path, ignored: Ignored) -> UserError:
+    others = "; ".join(ignored.lines())
+    found = f"no images in {folder}{f' ({others})' if others else ''}"
+    return UserError(f"--config.data.raw_dir: found {found}, {HINT}")

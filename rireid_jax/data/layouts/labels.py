@@ -11,14 +11,16 @@ from rireid_jax.errors import UserError
 
 HINT = "expected a folder per identity, names as in Market-1501, or a CSV file"
 _LEVELS = "expected <identity>/<image> or <identity>/<camera>/<image>"
-# cam1, Camera 2, cam_a, c03, view-1, ch01; but not Cameron or Clive.
+# cam1, Camera 2, cam_a, IPCam-3, c03, c1s1, view-1, ch01; but not Cameron or Clive.
 _CAMERA = re.compile(
-    r"(cam|camera|kamera)([ _-]\w+|\d+\w*|[a-d])?|(c|ch|channel|cctv|view)[ _-]?\d+[a-z]?",
+    r"(ip|web)?(cam|camera|kamera)([ _-]\w+|[ _-]?\d.*|[a-d])?|c\d+s\d+"
+    r"|(c|ch|channel|cctv|view|device|sensor|lens|gopro)[ _-]?\d+[a-z]?",
     re.IGNORECASE,
 )
+# train, Test_set, val2, probe, bounding_box_train, mask_test_v2; but not Valerie, Val Jones or Trainor.
 _SPLIT = re.compile(
-    r"(train|training|trainval|val|valid|validation|test|testing|query|queries|probe|gallery)([ _-]?(all|set))?"
-    r"|bounding_box_\w+|multi-query|gt_(bbox|query)",
+    r"(mask[ _-])?(train|training|trainval|val|valid|validation|test|testing|query|queries|probe|gallery)"
+    r"([ _-]?(all|set|data|images|imgs|v?\d+))?|(bounding_box|bbox|gt|multi)[ _-](train|test|bbox|query)",
     re.IGNORECASE,
 )
 _ZERO = re.compile(r"0+", re.ASCII)
