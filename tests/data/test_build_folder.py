@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from small_recipes import build_preset
 
+from rireid_jax.data.build import hold_out
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
@@ -86,6 +87,15 @@ def test_without_cameras_queries_and_gallery_differ_in_camera(tmp_path):
     tested = {pid for _, pid, _ in found["query"]}
     assert tested == {pid for _, pid, _ in found["gallery"]}
     assert not tested & {pid for _, pid, _ in found["train"]}
+
+
+def test_without_cameras_people_can_be_held_out(tmp_path):
+    """Each training image counts as by a camera of its own, so that it finds the others."""
+    write_people(tmp_path / "raw", range(10), ("0.png", "1.png", "2.png"))
+    built = build_preset("folder", tmp_path / "raw", tmp_path)
+    assert sorted(r.camid for r in built.splits["train"]) == [0] * 5 + [1] * 5 + [2] * 5
+    view = hold_out(built, 0.1, 0)
+    assert len(view.splits["validation"]) == 2 * 3
 
 
 def test_cameras_in_names_give_one_query_a_camera(tmp_path):

@@ -31,7 +31,8 @@ class Folder(Dataset):
     from another camera.
 
     If they come without cameras, queries count as taken by camera 0 and gallery images by camera 1, since
-    evaluation passes over gallery images of the query's own camera, which would be all of them.
+    evaluation passes over gallery images of the query's own camera, which would be all of them. For the same reason
+    every training image of a person counts as taken by a camera of its own: some may be held out for validation.
 
     Images are stored as they are, and r is their width divided by the greatest width in the data set;
     with `degrade`, they are down-sampled as in the VR benchmarks.
@@ -121,9 +122,13 @@ covered names and sizes alone.
         if crops[0].split is None:
             crops = list(_split(crops, self.values["test_fraction"], self.values["seed"]))
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
-        for crop in crops:
+        shots: Counter[int] = Counter()  # of people in training
+        for crop in sorted(crops, key=lambda crop: crop.name):
             assert crop.split is not None
             camid = int(crop.split == "gallery") if crop.camid is None else crop.camid
+            if crop.camid is None and crop.split == "train":
+                camid = shots[crop.pid]
+                shots[crop.pid] += 1
             splits[crop.split].append(Item(crop.name, crop.pid, camid, crop.path))
         for split, items in splits.items():
             if not items:
