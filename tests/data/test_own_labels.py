@@ -120,6 +120,7 @@ def names(text):
             "{train,query,gallery}/Camera {1,2}/p{1,2}/0.png",
             "found Camera 1 and Camera 2, names of",
         ),
+        ("{ann,bob,cem,cam1}/{0,1}.png", "found cam1, a name of a camera"),
         ("IPCam-{1,2}/p{1,2}/0.png", "found IPCam-1 and IPCam-2, names of cameras"),
         ("{bbox_train,bbox_test}/{1,2}/0.png", "found bbox_test and bbox_train, names of splits"),
         (
@@ -247,6 +248,9 @@ def test_what_is_ignored_is_named(tmp_path, caplog):
     assert line in caplog.text
     assert "1 hidden image ignored" in caplog.text
     assert "1 folder without images ignored: nobody" in caplog.text
+    caplog.clear()
+    build_preset("folder", tmp_path / "raw", tmp_path)  # which opens it
+    assert line in caplog.text
 
 
 def test_what_lies_next_to_the_splits_is_named(tmp_path):

@@ -124,13 +124,15 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                 )
             check_splits(self.dataset, self.allowed)
             logger.info("%s: builds %s", self.name, summary(self.dataset))
-            for line in self.dataset.ignored():
-                logger.warning("%s: %s", self.name, line)
-            for line in remarks(self.dataset):
-                logger.warning("%s: %s", self.name, line)
+            self.tell()
             self._prepare()
         finally:
             self.dataset.close()
+
+    def tell(self) -> None:
+        """Logs what lies among the raw files and is not taken, and what is odd about what is."""
+        for line in (*self.dataset.ignored(), *remarks(self.dataset)):
+            logger.warning("%s: %s", self.name, line)
 
     def _prepare(self) -> None:
         try:

@@ -122,6 +122,10 @@ def build(
         builder.prepare()
     else:
         check_same_files(builder)
+        if (
+            builder.dataset.source()
+        ):  # a user's own files: whoever trains is told what is not trained on
+            builder.tell()
     with quiet():
         built = tfds.builder_from_directory(path)
     # Left encoded: TFDS would decode by OpenCV where it finds it, to other pixels.
