@@ -117,10 +117,9 @@ class _Diagnosis:
                 small += dataset.make(item) is None
             except UserError as error:
                 bad.append(error)
-        self._say("", *dataset.ignored())
         used = f"{len(items) - len(bad)} of {len(items)} sampled images decode"
         passed_over = f"; {small} are smaller than a crop and passed over" if small else ""
-        self._say("", used + passed_over, *listed(bad))
+        self._say("", used + passed_over, *listed(bad), *dataset.ignored())
         self._check_damage(bad, len(items))
 
     def next_step(self) -> None:

@@ -224,3 +224,21 @@ def test_options_that_let_it_go_on(healthy, examine, downloads, tmp_path):
     assert "--config.data.allow_unmatched_queries=True" in problem
     report = healthy("vr_market1501", raw, {"data.allow_unmatched_queries": True})
     assert "1 of 4 identities have an image without any gallery image" in " ".join(report.split())
+
+
+@pytest.mark.parametrize(
+    ("place", "download", "known"),
+    [
+        ("market1501/Market-1501-v15.09.15", "market", "is Market-1501, the download of"),
+        ("cuhk03", "extracted", "is CUHK03, the download of mlr_cuhk03"),
+        ("msmt17/MSMT17_V1", "v1", "is MSMT17, the download of vr_msmt17"),
+        ("viper/VIPeR", "viper", "is VIPeR, the download of mlr_viper"),
+    ],
+)
+def test_where_torchreid_keeps_downloads(examine, downloads, tmp_path, place, download, known):
+    link(tmp_path / "reid-data" / place, getattr(downloads, download))
+    given = tmp_path / "reid-data" / place.partition("/")[0]
+    for raw in (given, tmp_path / "reid-data"):
+        report, problem = examine("folder", raw)
+        assert known in " ".join(report.split())
+        assert problem
