@@ -34,12 +34,13 @@ _MOST_NAMES = 5  # in a line; more are counted
 
 @dataclass
 class Ignored:
-    """What lies in a download and is not taken, so that nothing is lost without a word.
+    """What lies in a download and is not taken as it is called, so that nothing is lost without a word.
 
     Attributes:
       suffixes: files that are no images by their suffix, by suffix.
       hidden: files with an image's suffix whose names begin with a dot.
       junk: images of identity -1, bad detections of somebody.
+      nobody: images of an identity that is called 0000, which stay in the gallery; it could be a person's number.
       empty: folders in which images were expected.
       unread: folders next to those that are read, and how many images there are in them and below.
       loose: images next to the folders that are read.
@@ -49,6 +50,7 @@ class Ignored:
     suffixes: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
     junk: int = 0
+    nobody: int = 0
     empty: list[str] = field(default_factory=list)
     unread: dict[str, int] = field(default_factory=dict)
     loose: int = 0
@@ -74,6 +76,11 @@ class Ignored:
             yield f"{counted(self.hidden, 'hidden image')} ignored, whose names begin with a dot"
         if self.junk:
             yield f"{counted(self.junk, 'image')} of junk (identity -1) left out"
+        if self.nobody:
+            yield (
+                f"{counted(self.nobody, 'image')} of identity 0000 taken for nobody, as in Market-1501: they stay in "
+                "the gallery; give it another name if it is somebody"
+            )
         if self.empty:
             folders = counted(len(self.empty), "folder")
             yield f"{folders} without images ignored: {some_of(sorted(self.empty))}"

@@ -60,6 +60,7 @@ def test_junk_and_distractors_without_splits(tmp_path):
     assert found["gallery", 0] == ["0000/0.png"]
     assert sum(map(len, found.values())) == len(PEOPLE) + 1
     assert "2 images of junk" in lines_of(tmp_path)
+    assert "1 image of identity 0000 taken for nobody, as in Market-1501" in lines_of(tmp_path)
 
 
 def test_junk_in_names(tmp_path):
@@ -206,6 +207,9 @@ def test_remarks(tmp_path):
     few = own_folder(write_files(tmp_path / "a", PEOPLE[:8]))
     (line,) = remarks(few)
     assert "4 identities" in line
+    one = own_folder(write_files(tmp_path / "c", PEOPLE), test_fraction=0.1)
+    (line,) = remarks(one)
+    assert "the gallery shows a single identity" in line
     many = own_folder(
         write_files(tmp_path / "b", names("{ann,bob,cem,dora,eve,fay}/im_c{1,2,3,4,5,6,7}.png"))
     )

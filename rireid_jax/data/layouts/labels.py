@@ -71,6 +71,7 @@ def numbered(labels: Sequence[Label], ignored: Ignored) -> list[Crop]:
     people = [label for label in labels if label.identity != str(JUNK)]
     ignored.junk += len(labels) - len(people)
     nobody = _distractors(people)
+    ignored.nobody += sum(label.identity in nobody for label in people)
     named = sorted({label.identity for label in people} - nobody)
     pids = dict.fromkeys(nobody, DISTRACTOR) | {name: n for n, name in enumerate(named, 1)}
     cameras = {name: n for n, name in enumerate(sorted({label.camera or "" for label in people}))}
