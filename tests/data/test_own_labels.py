@@ -169,6 +169,8 @@ def test_right_levels_of_odd_names(tmp_path):
     """People before more cameras than there are people, and people whose names begin as cameras' do."""
     found = images_of(write_files(tmp_path / "a", names("{ann,bob,cem}/c{1,2,3,4,5}/0.png")))
     assert {pid for _, pid in found} == {1, 2, 3}
+    found = images_of(write_files(tmp_path / "c", names("{0004,0007,0010}/{1,2,3,4,5}/0.png")))
+    assert {pid for _, pid in found} == {1, 2, 3}
     found = images_of(
         write_files(
             tmp_path / "b", names("{Cameron,Camila,Valerie,Clive,Val Jones,Trainor}/{0,1}.png")

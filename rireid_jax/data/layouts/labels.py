@@ -141,7 +141,8 @@ def check_names_of_levels(place: Path, labels: Sequence[Label], expected: str = 
 def check_camera_folders(place: Path, labels: Sequence[Label]) -> None:
     """Refuses folders of which more are cameras than identities, as where the levels are the other way round.
 
-    Folders named as cameras, such as c1, are taken at their word.
+    Folders named as cameras, such as c1, are taken at their word, and so are numbers of fewer digits than those of the
+    identities, as in 0002/1.
 
     Raises:
       UserError: they are more.
@@ -149,6 +150,9 @@ def check_camera_folders(place: Path, labels: Sequence[Label]) -> None:
     identities = {label.identity for label in labels}
     cameras = {label.camera for label in labels if label.path.parent.name == label.camera}
     odd = sorted(name for name in cameras if name and not _CAMERA.fullmatch(name))
+    numbers = all(name and name.isdecimal() for name in (*cameras, *identities))
+    if numbers and cameras and max(map(len, odd)) < min(map(len, identities)):
+        return
     if odd and len(cameras) > len(identities):
         people = counted(len(identities), "identity")
         raise UserError(
