@@ -45,6 +45,16 @@ _DATA: Fields = {
     "max_bad_images": Field(
         0, "number of unreadable raw images that a build skips before it fails", AT_LEAST_ZERO
     ),
+    "allow_unmatched_queries": Field(
+        False,
+        "whether a build goes on where queries have no gallery image of their identity by another camera; they do not "
+        "count in the results, and their number is told",
+    ),
+    "allow_shared_identities": Field(
+        False,
+        "whether a build of one's own images goes on where identities are both in training and in test; their number "
+        "is told, and results are better than they should be",
+    ),
     "workers": Field(
         8, "number of decoding processes; 0: decode in the main process", AT_LEAST_ZERO, small=0
     ),

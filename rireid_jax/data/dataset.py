@@ -122,6 +122,8 @@ class Dataset(abc.ABC):
       layout: the reader of its download (a `layouts.base.Layout`); None if it is no download.
       distractor: the identity of images that show nobody, or somebody who is no query; None: there are none.
       draws: records are drawn instead of read, so that threads would not help.
+      hashes_images: whether the protocol hash covers the images' bytes, not only names, sizes and labels: needed where
+        nobody else's names say what the images are.
       version: of the built data; raise its first number when the same recipe gives other records.
       page: its section of docs/benchmarks.md, in Markdown.
       example: a folder for the commands on the page.
@@ -145,6 +147,7 @@ class Dataset(abc.ABC):
     layout: ClassVar[Any] = None
     distractor: ClassVar[int | None] = None
     draws: bool = False
+    hashes_images: ClassVar[bool] = False
     version: ClassVar[str] = f"{FORMAT_VERSION}.0.0"
     page: ClassVar[str] = ""
     example: ClassVar[str] = ""
@@ -266,6 +269,17 @@ class Dataset(abc.ABC):
         """Raw files other than images that the data set depends on."""
         return ()
 
+    def ignored(self) -> Iterator[str]:
+        """In words, what lies among the raw files and is not taken, with its number."""
+        yield from ()
+
+    def source(self) -> str:
+        """Which of several sources it is made from that one recipe may have; "" if there is one alone.
+
+        It names the folder of built data, next to the recipe, and nothing else depends on it.
+        """
+        return ""
+
     def close(self) -> None:  # noqa: B027
         """Closes the raw files, so that they may be replaced; reading opens them again."""
 
@@ -286,7 +300,12 @@ class Dataset(abc.ABC):
           UserError: there is none, or it has nobody to train or to test on.
         """
 
-    # What the doctor says.
+    # What the build and the doctor say.
+
+    @property
+    def has_cameras(self) -> bool:
+        """Whether it is known who took which image."""
+        return True
 
     def made_from(self) -> str:
         """What it is made from."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from rireid_jax.data.files import IMAGE_FORMATS
 from rireid_jax.errors import UserError
 
 _STORED_BLOCK = 65_535  # bytes, the most that a block can hold
@@ -21,10 +22,6 @@ FORMAT_VERSION = 1  # of built data sets; raise it when the same recipe would gi
 # Fields of recipes that have got another name since data were first built. Hashes are over the old names, so that
 # what was built and published under them stays what it is.
 _HASHED_AS: Mapping[str, str] = {"trial": "split", "trial_source": "split_source"}
-
-# What people's images are in. Pillow knows many more: some start other programs to be read, some are
-# cut down to 8 bits a channel without a word.
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
 
 # Pillow's remarks on doubtful metadata and great sizes do not name the file; `decode_image` does.
 warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
@@ -76,8 +73,12 @@ class ProtocolHash:
         self._state = _recipe_state(dataset, recipe)
         self._last: ProtocolRow | None = None
 
-    def add(self, row: ProtocolRow) -> None:
+    def add(self, row: ProtocolRow, image: str = "") -> None:
         """Adds a record.
+
+        Args:
+          row: what is covered of every record.
+          image: a hash of the image's bytes, where these are covered too.
 
         Raises:
           ValueError: it does not come after the one before, by split and name.
@@ -85,7 +86,7 @@ class ProtocolHash:
         if self._last is not None and not self._last < row:
             raise ValueError(f"row: found {row} after {self._last}, expected ascending rows")
         self._last = row
-        self._state.update(_canonical(row))
+        self._state.update(_canonical([*row, image] if image else row))
 
     def hexdigest(self) -> str:
         """16 hexadecimal digits."""
@@ -181,12 +182,12 @@ def decode_mask(data: bytes, name: str) -> Image.Image:
 
 def _load(data: bytes, name: str) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
         deep = _is_deep(image)
         if not deep and not _is_huge(image):
             image.load()
     except UnidentifiedImageError as error:
-        reason = f"no {', '.join(_FORMATS)}" if data else "an empty file"
+        reason = f"no {', '.join(IMAGE_FORMATS)}" if data else "an empty file"
         raise UserError(f"{name}: found {reason}, expected a readable image") from error
     except Exception as error:  # a broken file makes a decoder raise almost anything
         reason = f"{type(error).__name__}: {error}"

@@ -10,8 +10,10 @@ from typing import Any
 
 from rireid_jax.components import DATASETS
 from rireid_jax.data.dataset import Advice, Dataset
+from rireid_jax.data.files import counted
 from rireid_jax.data.layouts.base import Layout
-from rireid_jax.doctor.folders import ARCHIVE_SUFFIXES, Tree, counted
+from rireid_jax.doctor.folders import ARCHIVE_SUFFIXES, Tree
+from rireid_jax.doctor.prepared import prepared_downloads
 from rireid_jax.errors import UserError
 
 _RAW_DIR = "config.data.raw_dir"
@@ -35,8 +37,8 @@ def advise(dataset: Dataset, tree: Tree | None) -> Iterator[Advice]:
     elif dataset.layout is not None:
         yield from _download(dataset, path, tree)
     elif tree is not None:
-        found = list(other_downloads(dataset, tree)) or list(_images_below(dataset, tree))
-        yield from found or _no_images(tree)
+        found = [*other_downloads(dataset, tree), *prepared_downloads(tree)]
+        yield from found or list(_images_below(dataset, tree)) or _no_images(tree)
 
 
 def other_downloads(dataset: Dataset, tree: Tree) -> Iterator[Advice]:
@@ -90,7 +92,12 @@ def _download(dataset: Dataset, path: Path, tree: Tree | None) -> Iterator[Advic
         higher = "one level" if levels == 1 else f"{levels} levels"
         yield _other_folder(f"{layout.title} lies {higher} higher, in {root}", root)
     else:
-        found = [*layout.advice(path, recipe), *other_downloads(dataset, tree), *_packed(tree)]
+        found = [
+            *layout.advice(path, recipe),
+            *other_downloads(dataset, tree),
+            *prepared_downloads(tree),
+            *_packed(tree),
+        ]
         yield from found or _no_images(tree)
         if root is not None:
             yield _other_folder(f"{layout.title} lies nearby, in {root}", root)

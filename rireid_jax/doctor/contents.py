@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from PIL import Image
 
 from rireid_jax.data.dataset import Count, Dataset, Item, RawImage, Splits
+from rireid_jax.data.files import counted
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.records import decode_image
-from rireid_jax.doctor.folders import counted, wrapped
+from rireid_jax.doctor.folders import wrapped
 from rireid_jax.errors import UserError
 from rireid_jax.text_table import aligned
 

@@ -11,7 +11,7 @@ from rireid_jax.components import DATASETS
 from rireid_jax.config import recipe_title
 from rireid_jax.config.trials import trial_configs
 from rireid_jax.data.build.builder import RecordBuilder
-from rireid_jax.data.build.checks import check_names, check_queries
+from rireid_jax.data.build.checks import Allowed, check_splits, remarks
 from rireid_jax.data.build.dataset import check_same_files
 from rireid_jax.data.dataset import Advice, Dataset, RawImage, Splits
 from rireid_jax.doctor.advice import advise, other_downloads
@@ -29,6 +29,7 @@ from rireid_jax.doctor.contents import (
 )
 from rireid_jax.doctor.folders import Tree, printable, read_tree, wrapped
 from rireid_jax.doctor.making import built_lines, recipe_lines
+from rireid_jax.doctor.prepared import prepared_downloads
 from rireid_jax.errors import UserError
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ class _Diagnosis:
                 bad.append(error)
         used = f"{len(items) - len(bad)} of {len(items)} sampled images decode"
         passed_over = f"; {small} are smaller than a crop and passed over" if small else ""
-        self._say("", used + passed_over, *listed(bad))
+        self._say("", used + passed_over, *listed(bad), *dataset.ignored())
         self._check_damage(bad, len(items))
 
     def next_step(self) -> None:
@@ -152,7 +153,10 @@ class _Diagnosis:
             part.data.build_threads,
         )
         return RecordBuilder(
-            dataset, data_dir=part.data.dir, max_bad_images=part.data.max_bad_images
+            dataset,
+            data_dir=part.data.dir,
+            max_bad_images=part.data.max_bad_images,
+            allowed=Allowed(part.data.allow_unmatched_queries, part.data.allow_shared_identities),
         )
 
     def _files(self, dataset: Dataset) -> Tree | None:
@@ -175,13 +179,17 @@ class _Diagnosis:
         first, builder = next(iter(builders.items()))
         dataset = builder.dataset
         found = self._try(
-            lambda: _list_splits(dataset, max(builders)), lambda: list(dataset.advice_on_trials())
+            lambda: _list_splits(dataset, max(builders), builder.allowed),
+            lambda: list(dataset.advice_on_trials()),
         )
         splits = found or {}
         of_trial = f" (to build: of trial {first})" if len(builders) > 1 else ""
-        notes = list(dataset.notes())
+        notes = [*dataset.notes(), *dataset.ignored()]
+        if found is not None:
+            notes += remarks(dataset)
         if dataset.layout is None and tree is not None:
-            notes += [advice.text for advice in other_downloads(dataset, tree)]
+            others = [*other_downloads(dataset, tree), *prepared_downloads(tree)]
+            notes += [advice.text for advice in others]
         notes = [line for note in notes for line in wrapped(note)]
         self._say(f"Numbers{of_trial}", *numbers(dataset, images, splits), *notes)
         sample = draw_sample(images, WIDTHS)
@@ -268,14 +276,13 @@ def _found(raw_dir: str, tree: Tree | None) -> list[str]:
     return [f"{path}  is not there (seen from {os.getcwd()})"]
 
 
-def _list_splits(dataset: Dataset, last_trial: int) -> Splits:
+def _list_splits(dataset: Dataset, last_trial: int, allowed: Allowed) -> Splits:
     """What would be built of the first trial; there must be the last one too.
 
     Raises:
       UserError: what a build would end with, except for images that do not decode.
     """
-    check_names(dataset.items)
-    check_queries(dataset.items)
+    check_splits(dataset, allowed)
     dataset.check_trial(last_trial)
     return dataset.items
 

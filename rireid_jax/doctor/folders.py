@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rireid_jax.data.files import IMAGE_SUFFIXES
+from rireid_jax.data.files import IMAGE_SUFFIXES, counted
 
 WIDTH = 100  # columns of a terminal that text is made for
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar", ".7z")
@@ -118,11 +118,6 @@ def wrapped(text: str, start: str = "") -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def counted(number: int, thing: str) -> str:
-    """`1 image`, `2,000 images`."""
-    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def _list(folder: Folder, seen: set[tuple[int, int]]) -> int:

@@ -9,7 +9,7 @@ from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
 from rireid_jax.data.build.builder import RecordBuilder
 from rireid_jax.data.dataset import Dataset
-from rireid_jax.doctor.folders import counted
+from rireid_jax.data.files import counted
 from rireid_jax.errors import UserError
 
 _SPLITS = ("train", "query", "gallery")

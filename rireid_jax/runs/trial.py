@@ -163,6 +163,8 @@ def _build(config: ConfigDict, dataset: str) -> Built:
     common = {
         "data_dir": config.data.dir,
         "max_bad_images": config.data.max_bad_images,
+        "allow_unmatched_queries": config.data.allow_unmatched_queries,
+        "allow_shared_identities": config.data.allow_shared_identities,
         "threads": config.data.build_threads,
         "beam": config.data.beam,
     }

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from small_recipes import build_preset
 
+from rireid_jax.data.build import hold_out
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
@@ -90,6 +91,15 @@ def test_without_cameras_queries_and_gallery_differ_in_camera(tmp_path):
     assert not tested & {pid for _, pid, _ in found["train"]}
 
 
+def test_without_cameras_people_can_be_held_out(tmp_path):
+    """Each training image counts as by a camera of its own, so that it finds the others."""
+    write_people(tmp_path / "raw", range(10), ("0.png", "1.png", "2.png"))
+    built = build_preset("folder", tmp_path / "raw", tmp_path)
+    assert sorted(r.camid for r in built.splits["train"]) == [0] * 5 + [1] * 5 + [2] * 5
+    view = hold_out(built, 0.1, 0)
+    assert len(view.splits["validation"]) == 2 * 3
+
+
 def test_cameras_in_names_give_one_query_a_camera(tmp_path):
     names = [f"im{n}_c{camera}_x.png" for n in range(2) for camera in (3, 12)]
     write_people(tmp_path / "raw", "pqrs", names)
@@ -122,7 +132,7 @@ def test_test_fraction_and_seed(tmp_path):
         len(build_preset("folder", tmp_path / "raw", tmp_path, test_fraction=f).train_pids)
         for f in (0.01, 0.3, 0.99)
     ]
-    assert sizes == [9, 7, 1]
+    assert sizes == [9, 7, 2]
     trained = {
         build_preset("folder", tmp_path / "raw", tmp_path, seed=s).train_pids for s in range(3)
     }
@@ -132,14 +142,14 @@ def test_test_fraction_and_seed(tmp_path):
 def test_market_names(tmp_path):
     raw = tmp_path / "raw"
     for folder, names in {
-        "train": ["0007_c1s1_1.jpg", "0007_c2s1_1.jpg"],
+        "train": ["0007_c1s1_1.jpg", "0008_c2s1_1.jpg"],
         "query": ["0003_c1s1_1.jpg"],
         "gallery": ["0003_c2s1_1.jpg", "0000_c1s1_1.jpg", "-1_c1s1_1.jpg"],
     }.items():
         for name in names:
             write_image(raw / folder / name)
     expected = {
-        "train": [("train/0007_c1s1_1.jpg", 7, 0), ("train/0007_c2s1_1.jpg", 7, 1)],
+        "train": [("train/0007_c1s1_1.jpg", 7, 0), ("train/0008_c2s1_1.jpg", 8, 1)],
         "query": [("query/0003_c1s1_1.jpg", 3, 0)],
         "gallery": [("gallery/0000_c1s1_1.jpg", 0, 0), ("gallery/0003_c2s1_1.jpg", 3, 1)],
     }
@@ -151,13 +161,22 @@ def test_market_names(tmp_path):
 
 
 def test_market_names_without_split(tmp_path):
-    for name in ("0001_c1", "0001_c2", "0002_c1", "0002_c2", "0000_c1", "-1_c1"):
+    for name in (
+        "0001_c1",
+        "0001_c2",
+        "0002_c1",
+        "0002_c2",
+        "0003_c1",
+        "0003_c2",
+        "0000_c1",
+        "-1_c1",
+    ):
         write_image(tmp_path / "raw" / f"{name}s1_000001_00.jpg")
     found = roles(build_preset("folder", tmp_path / "raw", tmp_path))
-    assert len(found["train"]) == 2
+    assert len(found["train"]) == 4
     assert len(found["query"]) == 1
     assert [pid for _, pid, _ in found["gallery"]].count(0) == 1
-    assert sum(map(len, found.values())) == 5
+    assert sum(map(len, found.values())) == 7
 
 
 def write_csv(path, rows):
@@ -172,12 +191,13 @@ def test_csv(tmp_path, header):
         ["a/1.png", "Ann", "hall", "train"],
         ["a/2.png", "Bo, jr", "hall", "query"],
         ["a/3 ü.png", "Bo, jr", "door", "gallery"],
+        ["a/4.png", "Cem", "door", "train"],
     ]
     for row in rows:
         write_image(tmp_path / row[0])
     path = write_csv(tmp_path / "list.csv", [["path", "id", "camera", "split"]] * header + rows)
     assert roles(build_preset("folder", path, tmp_path)) == {
-        "train": [("a/1.png", 1, 1)],
+        "train": [("a/1.png", 1, 1), ("a/4.png", 3, 0)],
         "query": [("a/2.png", 2, 1)],
         "gallery": [("a/3 ü.png", 2, 0)],
     }

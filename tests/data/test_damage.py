@@ -83,14 +83,14 @@ DOWNLOADS = {
     "vr_market1501": download(
         "vr_market1501",
         MARKET,
-        lambda folder: write_market_folder(folder / MARKET, (7,), (9,), size=(64, 32)),
+        lambda folder: write_market_folder(folder / MARKET, (7, 8), (9,), size=(64, 32)),
         f"{MARKET}/bounding_box_train/0007_c1s1_000000_00.jpg",
         benchmarks.market(),
     ),
     "vr_msmt17": download(
         "vr_msmt17",
         "MSMT17_V1",
-        lambda folder: write_msmt17(folder / "MSMT17_V1", train_ids=(0,), test_ids=(0,)),
+        lambda folder: write_msmt17(folder / "MSMT17_V1", train_ids=(0, 1), test_ids=(0,)),
         "MSMT17_V1/train/0000/0000_000_01_0303morning_0000_0.jpg",
         benchmarks.msmt17(),
     ),

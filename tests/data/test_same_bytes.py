@@ -38,7 +38,8 @@ def caviar(folder):
     return write_caviar(folder / "CAVIARa")
 
 
-# Preset, changes of its recipe, how to write a miniature of the download, and the protocol hash at commit 99a42b3.
+# Preset, changes of its recipe, how to write a miniature of the download, and the protocol hash at commit 99a42b3; of a
+# folder since version 2 of its built data, which covers the images.
 CASES = [
     ("caviar", FEW, caviar, "1f2352f58a13c514"),
     ("caviar/vpfa", FEW, caviar, "541fc338487fb8f2"),
@@ -51,7 +52,7 @@ CASES = [
     ("mlr_market1501", {}, market, "9feebd626b26ae1e"),
     ("mlr_market1501/prpr", {}, market, "9b83dd732f10a5dc"),
     ("mlr_market1501/vpfa", {}, market, "a10037f8b1c9633a"),
-    ("folder", {"degrade": True}, market, "7509980598f172e0"),
+    ("folder", {"degrade": True}, market, "158a1c0696cbd0b3"),
     ("natural_images", PHOTOS, lambda folder: market(folder).parent, "654c67463e1874a7"),
     ("natural_images", dict(count=7, size=(16, 8), seed=0), lambda folder: "", "fafadbcf740c3077"),
     ("pedestrians", PEDESTRIANS, lambda folder: "", "50e91d01db362cea"),

@@ -164,3 +164,81 @@ def test_file_in_place_of_a_folder(examine, tmp_path):
     assert "raw is a file; give the folder of the download" in report
     report, _ = examine("vr_market1501", tmp_path / "raw" / "Market")
     assert f"{tmp_path / 'raw'} is a file; give the folder" in " ".join(report.split())
+
+
+def prepare_as_layumi(market: Path, folder: Path) -> Path:
+    """Folders of identities, as layumi's prepare.py makes them of Market-1501."""
+    parts = {"bounding_box_train": ("train", "train_all"), "query": ("query",)}
+    for source, splits in {**parts, "bounding_box_test": ("gallery",)}.items():
+        for path in (market / source).glob("*.jpg"):
+            for split in splits:
+                link(folder / split / path.name.partition("_")[0] / path.name, path)
+    return folder
+
+
+def test_market_as_another_library_prepares_it(examine, healthy, downloads, tmp_path):
+    raw = prepare_as_layumi(downloads.market, tmp_path / "raw" / "pytorch")
+    prepared = (
+        "looks like Market-1501 as another library prepares it, with a folder for every identity"
+    )
+    report = " ".join(healthy("folder", raw).split())
+    assert prepared in report
+    assert "choose mlr_market1501 and vr_market1501 behind the config file" in report
+    assert "1 image of junk (identity -1) left out" in report
+    assert "1 image of distractors (identity 0) in the gallery" in report
+    assert "1 other folder with 24 images ignored: train_all" in report
+    assert prepared in " ".join(healthy("folder", raw / "train_all").split())
+    for dataset, given in (("vr_market1501", raw), ("folder", raw.parent)):
+        report, problem = examine(dataset, given)
+        assert problem
+        assert prepared in " ".join(report.split())
+
+
+def test_own_crops_are_no_download(healthy, downloads):
+    assert "another library" not in healthy("folder", downloads.crops)
+
+
+def test_what_is_ignored_and_odd(healthy, examine, downloads, tmp_path):
+    raw = tmp_path / "raw"
+    for path in sorted(downloads.crops.rglob("*.jpg")):
+        link(raw / path.parent.name / path.name, path)
+    (raw / "0001" / "notes.txt").write_text("")
+    (raw / "0002" / "labels.mat").write_text("")
+    report = healthy("folder", raw)
+    assert "2 files with other suffixes ignored: .mat 1, .txt 1" in report
+    for name in ("0005", "0006", "0009"):
+        (raw / name).rename(tmp_path / name)
+    assert "only 4 identities to train and to test on" in " ".join(healthy("folder", raw).split())
+    for name in ("0003", "0004"):
+        (raw / name).rename(tmp_path / name)
+    _, problem = examine("folder", raw)
+    assert problem.startswith("--config.data.raw_dir: found 2 identities and no split")
+
+
+def test_options_that_let_it_go_on(healthy, examine, downloads, tmp_path):
+    raw = tmp_path / "raw"
+    for path in sorted(downloads.market.rglob("*.jpg")):
+        if not path.name.startswith("0005") or path.parent.name == "query":
+            link(raw / path.parent.name / path.name, path)
+    _, problem = examine("vr_market1501", raw)
+    assert "--config.data.allow_unmatched_queries=True" in problem
+    report = healthy("vr_market1501", raw, {"data.allow_unmatched_queries": True})
+    assert "1 of 4 identities have an image without any gallery image" in " ".join(report.split())
+
+
+@pytest.mark.parametrize(
+    ("place", "download", "known"),
+    [
+        ("market1501/Market-1501-v15.09.15", "market", "is Market-1501, the download of"),
+        ("cuhk03", "extracted", "is CUHK03, the download of mlr_cuhk03"),
+        ("msmt17/MSMT17_V1", "v1", "is MSMT17, the download of vr_msmt17"),
+        ("viper/VIPeR", "viper", "is VIPeR, the download of mlr_viper"),
+    ],
+)
+def test_where_torchreid_keeps_downloads(examine, downloads, tmp_path, place, download, known):
+    link(tmp_path / "reid-data" / place, getattr(downloads, download))
+    given = tmp_path / "reid-data" / place.partition("/")[0]
+    for raw in (given, tmp_path / "reid-data"):
+        report, problem = examine("folder", raw)
+        assert known in " ".join(report.split())
+        assert problem

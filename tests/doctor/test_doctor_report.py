@@ -101,8 +101,9 @@ def test_folder_as_a_table(healthy, downloads, tmp_path):
     assert "no cameras" not in report
 
 
-def test_a_benchmark_taken_for_crops(healthy, downloads):
-    report = healthy("folder", downloads.v2)  # two folders with folders of images
+def test_a_benchmark_taken_for_crops(examine, downloads):
+    report, problem = examine("folder", downloads.v2)  # two folders with folders of images
+    assert "found mask_test_v2 and mask_train_v2, names of splits" in problem
     assert "is MSMT17, the download of vr_msmt17" in " ".join(report.split())
 
 

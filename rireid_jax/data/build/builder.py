@@ -27,11 +27,21 @@ from etils import epath
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
 from rireid_jax.data.build.beam import run_on_beam
-from rireid_jax.data.build.checks import LeftOut, check_names, check_queries
+from rireid_jax.data.build.checks import (
+    NOTHING,
+    Allowed,
+    LeftOut,
+    check_queries,
+    check_splits,
+    check_training,
+    remarks,
+    summary,
+)
+from rireid_jax.data.build.naming import build_name
 from rireid_jax.data.build.shards import plan_shards, read_written, write_shard
 from rireid_jax.data.dataset import Dataset, Item
 from rireid_jax.data.files import file_size
-from rireid_jax.data.records import ProtocolHash, Record, recipe_hash
+from rireid_jax.data.records import ProtocolHash, Record
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +55,7 @@ _SHARDS = "shards"  # where they are until the data set is complete
 class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder of any data set.
 
-    The data set lies in `data_dir/<dataset>/<hash of the recipe>/<version>`. It is built in a temporary
+    The data set lies in `data_dir/<dataset>/<hash of the recipe and the source>/<version>`. It is built in a temporary
     folder next to that one, which is renamed when it is complete, so a build that fails or is interrupted
     leaves nothing. Two processes may build at once: both do the work, one of them wins the rename, and
     both read the winner's files.
@@ -55,22 +65,38 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     # Nothing is downloaded; TFDS would look for checksums by way of a package it does not install.
     url_infos = None
 
-    def __init__(self, dataset: Dataset, *, data_dir: str, max_bad_images: int = 0, beam: str = ""):
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        data_dir: str,
+        max_bad_images: int = 0,
+        allowed: Allowed = NOTHING,
+        beam: str = "",
+        config_name: str = "",
+    ):
         """Prepares a build; nothing is read or written yet.
 
         Args:
           dataset: what to build.
           data_dir: where built data sets go.
           max_bad_images: unreadable images to leave out before giving up.
+          allowed: what to go on with.
           beam: options of the Apache Beam pipeline that builds; "": this process does.
+          config_name: of its folder, in a worker that writes a part of it; "": the data set's.
+
+        Raises:
+          UserError: no source is given, and there are builds of several.
         """
         self.name = dataset.name  # type: ignore[misc]  # TFDS has one class for each name
         self.dataset = dataset
         self.max_bad_images = max_bad_images
+        self.allowed = allowed
         self.beam = beam
-        self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images)
+        name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
+        self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images, config_name=name)
         config = tfds.core.BuilderConfig(
-            name=recipe_hash(self.name, dataset.hashed_recipe()),
+            name=name,
             version=tfds.core.Version(dataset.version),
         )
         with quiet():  # TFDS warns of every config that is not in a list
@@ -96,9 +122,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                     "%s: %s; results on a part of it are not comparable with published ones",
                     *(self.name, mismatch),
                 )
+            check_splits(self.dataset, self.allowed)
+            logger.info("%s: builds %s", self.name, summary(self.dataset))
+            self.tell()
             self._prepare()
         finally:
             self.dataset.close()
+
+    def tell(self) -> None:
+        """Logs what lies among the raw files and is not taken, and what is odd about what is."""
+        for line in (*self.dataset.ignored(), *remarks(self.dataset)):
+            logger.warning("%s: %s", self.name, line)
 
     def _prepare(self) -> None:
         try:
@@ -154,13 +188,9 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         TFDS would shuffle the records first, and needs TensorFlow to do so past one gigabyte.
         """
         items = self.dataset.items
-        check_names(items)
-        check_queries(items)
         _ = self.dataset.width_max  # its errors come before the work
         folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
         shards = plan_shards(items, folder)
-        counts = ", ".join(f"{len(listed)} of {split}" for split, listed in items.items())
-        logger.info("%s: builds %s", self.name, counts)
         if self.beam:
             run_on_beam(self.beam, shards, functools.partial(self.write, folder=str(folder)))
         else:
@@ -181,6 +211,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             expected_size=self.dataset.expected_size,
             max_bad_images=self.max_bad_images,
             threads=self.dataset.threads,
+            hash_images=self.dataset.hashes_images,
         )
 
     def _make_unless_terminated(self, item: Item) -> Record | None:
@@ -197,16 +228,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         written: dict[str, list[str]] = {split: [] for split in self.dataset.items}
         left_out = LeftOut(self.name, self.max_bad_images)
         for shard in shards:
-            summary = read_written(shard, folder)
-            left_out.add(summary)
-            for row in summary.rows:
-                protocol.add(row)
+            written_shard = read_written(shard, folder)
+            left_out.add(written_shard)
+            images = written_shard.images or [""] * len(written_shard.rows)
+            for row, image in zip(written_shard.rows, images, strict=True):
+                protocol.add(row, image)
             split = shard.rpartition("-")[0]
             if split == "train":
-                train_pids.update(row.pid for row in summary.rows)
-            if summary.rows:
-                lengths[split].append(len(summary.rows))
-                num_bytes[split] += summary.num_bytes
+                train_pids.update(row.pid for row in written_shard.rows)
+            if written_shard.rows:
+                lengths[split].append(len(written_shard.rows))
+                num_bytes[split] += written_shard.num_bytes
                 written[split].append(shard)
         left_out.tell(self.dataset.expected_size)
         for split, names in written.items():
@@ -243,6 +275,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             train_pids=sorted(train_pids),
             fingerprint=self.fingerprint(),
             recipe=self.dataset.hashed_recipe(),
+            source=self.dataset.source(),
         )
         folder.rmtree()
 
@@ -252,7 +285,8 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         for shard in shards:
             for row in read_written(shard, folder).rows:
                 left[row.split].append(Item(row.name, row.pid, row.camid, ()))
-        check_queries(left)
+        check_training(self.dataset, left["train"])
+        check_queries(left, allow_unmatched=self.allowed.unmatched_queries)
 
 
 def _rebuild(dataset: Dataset, arguments: dict[str, Any]) -> RecordBuilder:

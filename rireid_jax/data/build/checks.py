@@ -1,12 +1,133 @@
 """What must hold of the images of a data set, before it is built and after images were left out."""
 
 import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 from rireid_jax.data.build.shards import Written
-from rireid_jax.data.dataset import Splits
+from rireid_jax.data.dataset import Dataset, Item, Splits
+from rireid_jax.data.files import counted
+from rireid_jax.data.layouts.base import check_divided
 from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+_HANDFUL = 5  # identities
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a build goes on with, though results are worth less.
+
+    Attributes:
+      unmatched_queries: queries without a gallery image of their identity by another camera, but not all of them.
+      shared_identities: identities both in training and in test.
+    """
+
+    unmatched_queries: bool = False
+    shared_identities: bool = False
+
+
+NOTHING = Allowed()
+
+
+def check_splits(dataset: Dataset, allowed: Allowed) -> None:
+    """Checks the images that are listed, before any is read.
+
+    Args:
+      dataset: whose they are.
+      allowed: what it may go on with.
+
+    Raises:
+      UserError: a name appears twice, there are fewer than two identities to train on, some are in training and in
+        test, or queries are without a match.
+    """
+    check_names(dataset.items)
+    if dataset.has_identities and not allowed.shared_identities:
+        check_divided(
+            (
+                (split, item.pid, item.origin if isinstance(item.origin, Path) else Path(item.name))
+                for split, items in dataset.items.items()
+                for item in items
+            ),
+            "; --config.data.allow_shared_identities=True goes on all the same",
+        )
+    check_queries(dataset.items, allow_unmatched=allowed.unmatched_queries)
+    check_training(dataset, dataset.items["train"])
+
+
+def check_training(dataset: Dataset, items: Iterable[Item]) -> None:
+    """There must be somebody to tell from somebody else.
+
+    Raises:
+      UserError: there are fewer than two identities to train on.
+    """
+    if not dataset.has_identities:
+        return
+    people = len(_people(dataset, items))
+    if people < 2:
+        raise UserError(
+            f"train: found {counted(people, 'identity')}, expected at least 2, as nothing can be learned from one"
+        )
+
+
+def summary(dataset: Dataset) -> str:
+    """How many images, identities and cameras every split has, in a line."""
+    parts = []
+    for split, items in dataset.items.items():
+        text = f"{split} {counted(len(items), 'image')}"
+        if dataset.has_identities:
+            nobody = sum(item.pid == dataset.distractor for item in items)
+            people = [item for item in items if item.pid != dataset.distractor]
+            text = f"{split} {counted(len(people), 'image')} of {counted(len(_people(dataset, items)), 'identity')}"
+            if dataset.has_cameras:
+                text += f" by {counted(len({item.camid for item in people}), 'camera')}"
+            text += f" and {nobody:,} of distractors" if nobody else ""
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def remarks(dataset: Dataset) -> Iterator[str]:
+    """What is odd about the images that are listed, though they can be built: a line each.
+
+    Args:
+      dataset: whose they are; `check_splits` has passed them.
+    """
+    if not dataset.has_identities:
+        return
+    splits = dataset.items
+    every = [item for items in splits.values() for item in items]
+    people = len(_people(dataset, every))
+    cameras = len({item.camid for item in every})
+    if people < _HANDFUL:
+        yield (
+            f"only {counted(people, 'identity')} to train and to test on, too few to learn or to tell anything; is "
+            "every identity a folder or number of its own?"
+        )
+    if len({item.pid for item in splits.get("gallery", ())}) == 1:
+        yield "the gallery shows a single identity, so that every answer is right, whoever gives it"
+    names = {item.name for item in every}
+    raw = dataset.raw_images()
+    if unused := [image for image in raw if image.name not in names]:
+        of = len({image.pid for image in unused} - {dataset.distractor})
+        yield (
+            f"{len(unused):,} of {counted(len(raw), 'image')} are in no split ({counted(of, 'identity')} among them), "
+            "by the recipe"
+        )
+    if dataset.has_cameras and cameras > people:
+        yield f"{counted(cameras, 'camera')} for {counted(people, 'identity')}: are they really cameras?"
+    tested = [*splits.get("query", ()), *splits.get("gallery", ())]
+    if shared := len(_people(dataset, splits["train"]) & _people(dataset, tested)):
+        yield (
+            f"{counted(shared, 'identity')} both in training and in test: results are better than they should be"
+        )
+    if lost := unmatched_queries(splits):
+        yield f"{_of_lost(lost, splits)}, so they do not count"
+
+
+def _people(dataset: Dataset, items: Iterable[Item]) -> set[int]:
+    return {item.pid for item in items} - {dataset.distractor}
 
 
 def check_names(splits: Splits) -> None:
@@ -26,26 +147,44 @@ def check_names(splits: Splits) -> None:
             seen[item.name] = split
 
 
-def check_queries(splits: Splits) -> None:
+def check_queries(splits: Splits, *, allow_unmatched: bool = False) -> None:
     """Every query needs a gallery image of its identity from another camera to be found.
 
+    Args:
+      splits: all of them.
+      allow_unmatched: whether some, but not all, may have none.
+
     Raises:
-      UserError: some have none.
+      UserError: some have none, or all.
     """
+    lost = unmatched_queries(splits)
+    if lost and not (allow_unmatched and len(lost) < len(splits["query"])):
+        hint = "--config.data.allow_unmatched_queries=True goes on without counting them"
+        every = len(lost) == len(splits["query"])
+        raise UserError(
+            f"query: {_of_lost(lost, splits)}, so it could never be matched"
+            f"{', expected some that could' if every else f'; {hint}'}"
+        )
+
+
+def unmatched_queries(splits: Splits) -> list[Item]:
+    """The queries that could never be matched: no gallery image shows their identity by another camera."""
     if "query" not in splits:
-        return
+        return []
     cameras: dict[int, set[int]] = {}
     for item in splits["gallery"]:
         cameras.setdefault(item.pid, set()).add(item.camid)
-    lost = [item for item in splits["query"] if not cameras.get(item.pid, set()) - {item.camid}]
-    if lost:
-        first = min(lost, key=lambda item: item.name)
-        identities = len({item.pid for item in lost})
-        raise UserError(
-            f"query: {identities} of {len({item.pid for item in splits['query']})} identities have "
-            "an image without any gallery image from another camera, so it could never be "
-            f"matched; first {first.name} (identity {first.pid}, camera {first.camid})"
-        )
+    return [item for item in splits["query"] if not cameras.get(item.pid, set()) - {item.camid}]
+
+
+def _of_lost(lost: list[Item], splits: Splits) -> str:
+    first = min(lost, key=lambda item: item.name)
+    identities, every = ({item.pid for item in items} for items in (lost, splits["query"]))
+    return (
+        f"{len(identities)} of {len(every)} identities have an image without any gallery image from another "
+        f"camera ({len(lost):,} of {counted(len(splits['query']), 'image')}, first {first.name} of identity "
+        f"{first.pid} by camera {first.camid})"
+    )
 
 
 class LeftOut:

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from rireid_jax.components import DATASETS
 from rireid_jax.data.batches import Source
 from rireid_jax.data.build.builder import RecordBuilder, quiet
+from rireid_jax.data.build.checks import Allowed
 from rireid_jax.data.records import Record
 from rireid_jax.errors import UserError
 
@@ -86,6 +87,8 @@ def build(
     data_dir: str,
     raw_dir: str = "",
     max_bad_images: int = 0,
+    allow_unmatched_queries: bool = False,
+    allow_shared_identities: bool = False,
     threads: int = 0,
     beam: str = "",
 ) -> Built:
@@ -97,6 +100,9 @@ def build(
       data_dir: where built data sets go; made if need be.
       raw_dir: where the original files lie. "" opens what was built before.
       max_bad_images: unreadable images to leave out, each with a warning, before giving up.
+      allow_unmatched_queries: whether to go on where some queries could never be matched; they do not count in
+        results.
+      allow_shared_identities: whether to go on where identities are both in training and in test.
       threads: that read and make images; 0: as many as there are cores.
       beam: options of the Apache Beam pipeline that builds; "": this process does.
 
@@ -108,6 +114,7 @@ def build(
         DATASETS[dataset](recipe, raw_dir, threads),
         data_dir=data_dir,
         max_bad_images=max_bad_images,
+        allowed=Allowed(allow_unmatched_queries, allow_shared_identities),
         beam=beam,
     )
     path = str(builder.data_path)
@@ -115,6 +122,10 @@ def build(
         builder.prepare()
     else:
         check_same_files(builder)
+        if (
+            builder.dataset.source()
+        ):  # a user's own files: whoever trains is told what is not trained on
+            builder.tell()
     with quiet():
         built = tfds.builder_from_directory(path)
     # Left encoded: TFDS would decode by OpenCV where it finds it, to other pixels.

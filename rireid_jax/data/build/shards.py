@@ -6,6 +6,7 @@ summary of them. That is why threads, processes and clusters give the same bytes
 few hundred images however many there are.
 """
 
+import hashlib
 import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ class Written:
 
     Attributes:
       rows: what the protocol hash covers, a row for every record written.
+      images: hashes of the images' and targets' bytes, by row; empty where the protocol hash does not cover them.
       num_bytes: of the records.
       bad: messages about unreadable images.
       passed_over: images that the builder had no use for.
@@ -42,6 +44,7 @@ class Written:
     """
 
     rows: Sequence[ProtocolRow]
+    images: Sequence[str]
     num_bytes: int
     bad: Sequence[str]
     passed_over: int
@@ -76,6 +79,7 @@ def write_shard(
     expected_size: tuple[int, int] | None,
     max_bad_images: int,
     threads: int,
+    hash_images: bool = False,
 ) -> int:
     """Makes the records of a shard; may be repeated, and done by two at once.
 
@@ -87,6 +91,7 @@ def write_shard(
       expected_size: (width, height) that high-resolution images should have; None: any.
       max_bad_images: unreadable images after which to give up.
       threads: that make records.
+      hash_images: whether the protocol hash covers the images' bytes.
 
     Returns:
       How many images were unreadable; if more than `max_bad_images`, those after them were not tried.
@@ -94,6 +99,7 @@ def write_shard(
     split = shard.rpartition("-")[0]
     items: list[Item] = pickle.loads((folder / f"{shard}.plan").read_bytes())
     rows: list[ProtocolRow] = []
+    images: list[str] = []
     bad: list[str] = []
     num_bytes = passed_over = num_odd = 0
     odd_size = ""
@@ -118,6 +124,8 @@ def write_shard(
                     continue
                 size = encoded_size(record.image)
                 rows.append(ProtocolRow(split, item.name, size, item.pid, item.camid))
+                if hash_images:
+                    images.append(hashlib.sha256(record.image + record.target).hexdigest())
                 original = encoded_size(record.target) if record.target else size
                 if expected_size not in (None, original):
                     num_odd += 1
@@ -131,6 +139,7 @@ def write_shard(
     (folder / unique).replace(folder / f"{shard}.records")
     summary = {
         "rows": rows,
+        "images": images,
         "num_bytes": num_bytes,
         "bad": bad,
         "passed_over": passed_over,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rireid_jax.components import AT_LEAST_ZERO, DATASETS, POSITIVE, Field, one_of
 from rireid_jax.data.dataset import Count, Item, RawImage, Splits
-from rireid_jax.data.files import image_files
+from rireid_jax.data.files import Ignored, image_files
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.crops import as_it_is
 from rireid_jax.data.kinds.low_camera import ONE_CAMERA_LOW, low_camera_check
@@ -72,8 +72,9 @@ CAVIARa/
         )
 
     def images(self) -> list[RawImage]:
+        self.ignored = Ignored()
         found: dict[str, RawImage] = {}
-        for path in image_files(self.root):
+        for path in image_files(self.root, self.ignored):
             pid, camid = parse_name(path)
             if path.stem in found:
                 raise UserError(

@@ -1,6 +1,7 @@
 """A user's own crops as a data set."""
 
 import functools
+import os
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +11,15 @@ from typing import Any, ClassVar
 
 from rireid_jax.components import ANYTHING, DATASETS, POSITIVE, Check, Field
 from rireid_jax.data.dataset import Dataset, Item, RawImage
-from rireid_jax.data.files import existing_path, image_width, read_bytes
+from rireid_jax.data.files import counted, existing_path, image_width, read_bytes
 from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.crops import as_it_is, varying_resolution
 from rireid_jax.data.kinds.varying import varying_fields, width_problems
-from rireid_jax.data.layouts.crops import SPLITS, TREE, Crop, find_crops
+from rireid_jax.data.layouts.crop_list import SPLITS
+from rireid_jax.data.layouts.crops import TREE, Crops, find_crops
+from rireid_jax.data.layouts.labels import Crop
 from rireid_jax.data.layouts.market1501 import DISTRACTOR
-from rireid_jax.data.records import Record
+from rireid_jax.data.records import FORMAT_VERSION, Record
 from rireid_jax.errors import UserError
 
 
@@ -29,7 +32,8 @@ class Folder(Dataset):
     from another camera.
 
     If they come without cameras, queries count as taken by camera 0 and gallery images by camera 1, since
-    evaluation passes over gallery images of the query's own camera, which would be all of them.
+    evaluation passes over gallery images of the query's own camera, which would be all of them. For the same reason
+    every training image of a person counts as taken by a camera of its own: some may be held out for validation.
 
     Images are stored as they are, and r is their width divided by the greatest width in the data set;
     with `degrade`, they are down-sampled as in the VR benchmarks. Without it no image has a higher original, so those
@@ -38,6 +42,8 @@ class Folder(Dataset):
 
     name = "folder"
     image_size = (256, 128)
+    version = f"{FORMAT_VERSION + 1}.0.0"  # of version 1, two folders of the same names had one protocol hash
+    hashes_images = True
     distractor = DISTRACTOR
     degrade = 0.5  # crops have no original, so pairs come from the wider half
     raw = "a folder per identity, file names as in Market-1501, or a CSV file path,id[,camera[,split]]"
@@ -79,6 +85,12 @@ Without folders or a column for train, query and gallery, identities are divided
 each test identity is a query. Without cameras, queries count as camera 0 and the gallery as camera 1, so that nothing
 is passed over.
 
+As in Market-1501, identity `-1` is junk, which is left out, and `0000` is nobody, who stays in the gallery. Every
+suffix that decodes is taken; files with other suffixes are counted and named, by the build and by the doctor. Folders
+that are named as cameras or splits where identities should be are refused. Builds of several folders lie next to each
+other, and their protocol hashes cover the images themselves, since version 2 of the built data; those of version 1
+covered names and sizes alone.
+
 <!-- recipe -->
 
 <!-- commands -->
@@ -93,25 +105,40 @@ is passed over.
         making = {"min_width", "max_width", "kernel", "rounding"}
         return super().idle_fields(recipe) | (set() if recipe["degrade"] else making)
 
+    def source(self) -> str:
+        return os.path.realpath(os.path.expanduser(self.raw_dir)) if self.raw_dir else ""
+
     @functools.cached_property
-    def crops(self) -> list[Crop]:
-        """All crops as the user labelled them."""
+    def _found(self) -> Crops:
         return find_crops(existing_path(self.raw_dir, self.raw))
+
+    @property
+    def crops(self) -> Sequence[Crop]:
+        """All crops as the user labelled them."""
+        return self._found.crops
+
+    def ignored(self) -> Iterator[str]:
+        return self._found.ignored.lines()
 
     def list_items(self) -> dict[str, list[Item]]:
         crops = self.crops
         if crops[0].split is None:
             crops = list(_split(crops, self.values["test_fraction"], self.values["seed"]))
         splits: dict[str, list[Item]] = {split: [] for split in SPLITS}
-        for crop in crops:
+        shots: Counter[int] = Counter()  # of people in training
+        for crop in sorted(crops, key=lambda crop: crop.name):
             assert crop.split is not None
             camid = int(crop.split == "gallery") if crop.camid is None else crop.camid
+            if crop.camid is None and crop.split == "train":
+                camid = shots[crop.pid]
+                shots[crop.pid] += 1
             splits[crop.split].append(Item(crop.name, crop.pid, camid, crop.path))
         for split, items in splits.items():
             if not items:
                 raise UserError(
                     f"--config.data.raw_dir: found no images for {split} in {self.raw_dir}, "
-                    "expected some for train, query and gallery"
+                    "expected some for train, query and gallery; a query needs another image of its identity"
+                    f"{', by another camera' if self.has_cameras else ''}"
                 )
         return splits
 
@@ -146,6 +173,10 @@ is passed over.
             for crop in self.crops
         ]
 
+    @property
+    def has_cameras(self) -> bool:
+        return self.crops[0].camid is not None
+
     def made_from(self) -> str:
         return "your own crops"
 
@@ -163,12 +194,12 @@ is passed over.
 def _split(crops: Sequence[Crop], test_fraction: float, seed: int) -> Iterator[Crop]:
     """Divides crops into train, query and gallery, by identity."""
     people = keyed_order(seed, "test", {str(crop.pid) for crop in crops} - {str(DISTRACTOR)})
-    if len(people) < 2:
+    if len(people) < 3:
         raise UserError(
-            f"--config.data.raw_dir: found {len(people)} identities and no split, expected at "
-            "least 2, one to train on and one to test on"
+            f"--config.data.raw_dir: found {counted(len(people), 'identity')} and no split, expected at "
+            "least 3, two to train on and one to test on"
         )
-    number = min(max(1, round(len(people) * test_fraction)), len(people) - 1)
+    number = min(max(1, round(len(people) * test_fraction)), len(people) - 2)
     test = set(people[:number])
     rank = {name: n for n, name in enumerate(keyed_order(seed, "query", (c.name for c in crops)))}
     groups: dict[int, list[Crop]] = {}

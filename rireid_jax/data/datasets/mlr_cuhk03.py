@@ -11,7 +11,7 @@ import numpy as np
 
 from rireid_jax.components import DATASETS, POSITIVE, Field, one_of
 from rireid_jax.data.dataset import Advice, Count, Origin, RawImage
-from rireid_jax.data.files import image_files, read_bytes
+from rireid_jax.data.files import Ignored, image_files, read_bytes
 from rireid_jax.data.kinds.low_camera import ONE_CAMERA_LOW, VPFA, LowCameraTrials
 from rireid_jax.data.kinds.trials import SCORING
 from rireid_jax.data.kinds.trials import TRIALS as TRIAL_FIELDS
@@ -126,12 +126,13 @@ cuhk03/
         return [self._trials_file] if self._trials_file.is_file() else []
 
     def images(self) -> list[RawImage]:
+        self.ignored = Ignored()
         if self._mat is not None:
             places = self._mat.list_images(self.boxes)
             found = [_raw_image(*place, origin=place) for place in places]
         else:
             assert self._folder is not None
-            files = image_files(self._folder)
+            files = image_files(self._folder, self.ignored)
             found = [_raw_image(*parse_name(path.name, str(path)), origin=path) for path in files]
         if not found:
             raise UserError(

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from rireid_jax.components import DATASETS, POSITIVE, Field
 from rireid_jax.data.dataset import Count, RawImage
-from rireid_jax.data.files import image_files
+from rireid_jax.data.files import Ignored, image_files
 from rireid_jax.data.kinds.low_camera import ONE_CAMERA_LOW, VPFA, LowCameraTrials
 from rireid_jax.data.kinds.trials import SCORING, TRIALS
 from rireid_jax.data.layouts.base import Layout, find_root
@@ -54,6 +54,7 @@ VIPeR/
         )
 
     def images(self) -> list[RawImage]:
+        self.ignored = Ignored()
         seen: tuple[dict[int, Path], ...] = tuple(self._camera(name) for name in FOLDERS)
         for camid, files in enumerate(seen):
             alone = files.keys() - seen[1 - camid].keys()
@@ -74,7 +75,7 @@ VIPeR/
         if not folder.is_dir():
             raise UserError(f"{folder}: found a file, expected a folder of images")
         files: dict[int, Path] = {}
-        for path in image_files(folder):
+        for path in image_files(folder, self.ignored):
             pid = parse_name(path)
             if pid in files:
                 raise UserError(

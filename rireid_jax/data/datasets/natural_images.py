@@ -18,7 +18,7 @@ from rireid_jax.components import (
 )
 from rireid_jax.data.dataset import Dataset, Item
 from rireid_jax.data.dead_leaves import dead_leaves
-from rireid_jax.data.files import IMAGE_SUFFIXES, file_size, read_bytes
+from rireid_jax.data.files import IMAGE_SUFFIXES, Ignored, file_size, read_bytes
 from rireid_jax.data.keyed_random import keyed_order, keyed_rng
 from rireid_jax.data.records import Record, decode_image, encode_png
 from rireid_jax.errors import UserError
@@ -75,6 +75,7 @@ python -m rireid_jax.main --config configs/ffsr.py:vr_market1501 --config.natura
 
     def __init__(self, recipe: Mapping[str, Any], raw_dir: str = "", threads: int = 0):
         self.draws = not raw_dir
+        self._ignored = Ignored()
         super().__init__(recipe, raw_dir, threads)
 
     def hashed_recipe(self) -> dict[str, Any]:
@@ -123,6 +124,13 @@ python -m rireid_jax.main --config configs/ffsr.py:vr_market1501 --config.natura
             name=item.name,
         )
 
+    def source(self) -> str:
+        return os.path.realpath(self._raw) if self.raw_dir else ""
+
+    def ignored(self) -> Iterator[str]:
+        _ = self.items
+        return self._ignored.lines()
+
     def raw_size(self, item: Item) -> int:
         return file_size(self._raw / item.name)
 
@@ -136,12 +144,14 @@ python -m rireid_jax.main --config configs/ffsr.py:vr_market1501 --config.natura
         Where all files are asked for, their sizes are left to `make`, which has to open them anyway.
         """
         count = self.values["count"]
-        names = [
-            os.path.relpath(os.path.join(folder, name), self._raw).replace(os.sep, "/")
-            for folder, files in _walk(self._raw)
-            for name in files
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
+        names = []
+        for folder, files in _walk(self._raw):
+            for name in files:
+                path = os.path.join(folder, name)
+                if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."):
+                    names.append(os.path.relpath(path, self._raw).replace(os.sep, "/"))
+                else:
+                    self._ignored.count(Path(path))
         ordered = keyed_order(self.values["seed"], "choose", names)
         if count >= len(names):
             if count > len(names):

@@ -37,6 +37,10 @@ class Benchmark(Dataset):
     def sources(self) -> Sequence[Path]:
         return self.download.sources()
 
+    def ignored(self) -> Iterator[str]:
+        _ = self.images
+        return self.download.ignored.lines()
+
     def close(self) -> None:
         self.download.close()
 

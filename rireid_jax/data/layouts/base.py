@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rireid_jax.data.dataset import Advice, Count, Origin, RawImage
-from rireid_jax.data.files import image_width, read_bytes
+from rireid_jax.data.files import Ignored, counted, image_width, read_bytes
 from rireid_jax.errors import UserError
 
 
@@ -22,6 +22,7 @@ class Layout(abc.ABC):
 
     Attributes:
       root: the folder of the download, which may lie below `raw_dir`.
+      ignored: what `images` found and did not take.
     """
 
     root: Path
@@ -44,6 +45,7 @@ class Layout(abc.ABC):
         """
         self.raw_dir = raw_dir
         self.recipe = recipe
+        self.ignored = Ignored()
 
     @abc.abstractmethod
     def images(self) -> list[RawImage]:
@@ -118,23 +120,30 @@ class Layout(abc.ABC):
             yield f"found {cameras} cameras, the full {self.title} has {self.cameras}"
 
 
-def check_divided(labels: Iterable[tuple[str | None, int, Path]]) -> None:
+def check_divided(labels: Iterable[tuple[str | None, int, Path]], hint: str = "") -> None:
     """No identity may be both in training and in test.
 
     Args:
       labels: split or role, identity and file of every image.
+      hint: for the end of the error.
 
     Raises:
       UserError: one is.
     """
     labels = list(labels)
     trained = {pid: path for split, pid, path in labels if split == "train"}
-    for split, pid, path in labels:
-        if split in ("query", "gallery") and pid in trained:
-            raise UserError(
-                f"{path}: found the identity of {trained[pid]} in {split} too, expected every "
-                "identity in training or in test"
-            )
+    both = [(split, pid, path) for split, pid, path in labels if _tests(split) and pid in trained]
+    if both:
+        split, pid, path = both[0]
+        number = counted(len({pid for _, pid, _ in both}), "identity")
+        raise UserError(
+            f"{path}: found the identity of {trained[pid]} in {split} too, expected every identity in training or "
+            f"in test, {number} in both{hint}"
+        )
+
+
+def _tests(split: str | None) -> bool:
+    return split in ("query", "gallery")
 
 
 def find_root(

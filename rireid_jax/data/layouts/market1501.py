@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rireid_jax.data.dataset import Count, RawImage
-from rireid_jax.data.files import image_files
+from rireid_jax.data.files import Ignored, image_files
 from rireid_jax.data.layouts.base import Layout, check_divided, find_root
 from rireid_jax.errors import UserError
 
@@ -58,12 +58,14 @@ Market-1501-v15.09.15/
         )
 
     def images(self) -> list[RawImage]:
+        self.ignored = Ignored()
         found: list[RawImage] = []
         for role, folder in FOLDERS.items():
             stems: dict[str, str] = {}
-            for path in image_files(self.root / folder):
+            for path in image_files(self.root / folder, self.ignored):
                 pid, camid = parse_name(path)
                 if pid == JUNK:
+                    self.ignored.junk += 1
                     continue
                 if path.stem in stems:
                     raise UserError(

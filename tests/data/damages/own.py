@@ -18,6 +18,7 @@ Bilder ß/1.jpg,Jürgen,Tür 2,train
 Bilder ß/雷.jpg,李 雷,Tür 1,query
 Bilder ß/3.JPG,李 雷,Tür 2,gallery
 Bilder ß/4.png,o'Brien,Tür 1,gallery
+Bilder ß/5.png,Zoë,Tür 1,train
 """
 PEOPLE = [
     f"Leute ü/{person}/{camera}/0 ß.jpg"
@@ -93,8 +94,9 @@ def folder() -> list[Damage]:
             files("train/1_c1.jpg;query/2_c1.jpg;gallery/20260101123456_c2.jpg"),
             f"20260101123456_c2.jpg: {form}",
         ),
-        (files("a/1/0.jpg;a/2/0.jpg"), "found 1 identities and no split, expected at least 2"),
-        (files("a/1.jpg;b/1.jpg"), "found no images for query"),
+        (files("a/1/0.jpg;a/2/0.jpg"), r"found 2 cameras \(1, 2\) for 1 identity \(a\), expected"),
+        (files("a/0.jpg;a/1.jpg"), "found 1 identity and no split, expected at least 3"),
+        (files("a/1.jpg;b/1.jpg;c/1.jpg"), "found no images for query"),
     ]
 
 
@@ -114,7 +116,7 @@ def csv() -> list[Damage]:
         (row.replace("train", "test"), split),
         (row.replace("train", "Train"), split),
         (row.replace("train", ""), "found splits .*none.*, expected all of train"),
-        (row.replace("Tür 2", ""), "1.jpg: found no camera, expected one as 4 other"),
+        (row.replace("Tür 2", ""), "1.jpg: found no camera, expected one as 5 other"),
         (f"{row}\n{row}", again),
         (f"{row}\n./{row}", again),
         (f"{row}\nBilder ß/../{row}", again),
