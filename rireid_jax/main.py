@@ -50,6 +50,7 @@ def _main(argv: list[str]) -> None:
 
         logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # what it prints says it all
         doctor(config, sys.argv[1:])
+        _check_devices()
         return
     if command_line.DISTRIBUTED.value or command_line.COORDINATOR.value:
         distributed.join(
@@ -64,6 +65,13 @@ def _main(argv: list[str]) -> None:
     distributed.leave()
 
 
+def _check_devices() -> None:
+    """Raises UserError where JAX has no such backend as the environment asks for."""
+    from rireid_jax.parallel import find_devices
+
+    find_devices()
+
+
 def _run(config: ConfigDict) -> None:
     # Imported after the flags are checked: a mistake in them need not wait for Orbax and TFDS.
     from rireid_jax.cli.compilation import keep_compiled_programs
@@ -71,6 +79,8 @@ def _run(config: ConfigDict) -> None:
     from rireid_jax.training.loop import Stopped
 
     keep_compiled_programs()
+    if command_line.MODE.value != "build":
+        _check_devices()  # before hours of building
     path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     title = f"{Path(path).stem}-{default_title(argument, config)}"
     workdir = command_line.WORKDIR.value or f"runs/{title}"

@@ -16,6 +16,7 @@ from rireid_jax.components import PROTOCOLS
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.distances import labelled_features
 from rireid_jax.evaluation.ranking import Ranking
+from rireid_jax.parallel import find_devices
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -106,6 +107,7 @@ def rank_queries(
     seed: int = 0,
 ) -> Ranking:
     """As `rank`, but the result of each query, for `summarize` and `by_resolution`."""
+    find_devices(alone=True)
     chosen = PROTOCOLS[protocol]
     if repeats < 1 or seed < 0:
         raise UserError(

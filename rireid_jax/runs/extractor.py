@@ -19,7 +19,7 @@ from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import DeviceBatch, Engine, compared
 from rireid_jax.models.network import Network, Outputs, create_network
 from rireid_jax.models.pixels import denormalise
-from rireid_jax.parallel import Parallel
+from rireid_jax.parallel import Parallel, find_devices
 from rireid_jax.runs.workdir import read_config, trial_folders
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
@@ -84,6 +84,7 @@ class Extractor:
           UserError: the folder holds no run, or one over several trials, or the stage has no such
             checkpoint.
         """
+        find_devices(alone=True)
         config = read_config(str(workdir))
         trials = [Path(folder).name for folder in trial_folders(str(workdir))]
         if trials:
@@ -139,6 +140,7 @@ class Extractor:
         Raises:
           UserError: the file cannot be read, holds anything else than tensors, or lacks one.
         """
+        find_devices(alone=True)
         loaders = {"released": load_released, "resnet50": load_resnet50}
         if variant not in loaders:
             raise UserError(f"variant: found {variant!r}, expected one of {', '.join(loaders)}")
