@@ -14,9 +14,10 @@ from ml_collections import ConfigDict, config_flags
 
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
-from rireid_jax.config import default_title, smaller_argument, validate, with_defaults
+from rireid_jax.config import default_title, smaller_argument, validate, with_defaults, with_paths
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def _main(argv: list[str]) -> None:
         import_modules(imported)
         config = with_defaults(config)  # with the fields that these modules bring
     validate(config)
+    config = with_paths(config)
     command_line.check_flags()
     if command_line.MODE.value == "doctor":
         from rireid_jax.doctor import doctor
@@ -83,7 +85,7 @@ def _run(config: ConfigDict) -> None:
         _check_devices()  # before hours of building
     path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     title = f"{Path(path).stem}-{default_title(argument, config)}"
-    workdir = command_line.WORKDIR.value or f"runs/{title}"
+    workdir = expanded(command_line.WORKDIR.value or f"runs/{title}", "--workdir")
     small = smaller_argument(argument, config)
     smaller = f"{path}:{small}" if small else ""
     try:

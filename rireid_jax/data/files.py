@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
@@ -33,7 +34,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def image_width(path: Path) -> int:
-    """Width in pixels by the file's header; 0 where there is none; decoding reports that."""
+    """Width in pixels of the upright image, by the file's header; 0 where there is none; decoding reports that."""
     try:
         with Image.open(path) as image:
             return image.width
@@ -69,7 +70,7 @@ def existing_path(raw_dir: str, expected: str) -> Path:
     if not raw_dir:
         raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
     # The methods of pathlib raise where there is no such user, and where a name is too long.
-    path = Path(os.path.expanduser(raw_dir))
+    path = Path(expanded(raw_dir, "--config.data.raw_dir"))
     if not os.path.exists(path):
         raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
     return path

@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 StateDict = Mapping[str, np.ndarray]
 
@@ -47,7 +48,7 @@ def read_state_dict(path: str | Path) -> StateDict:
     Raises:
       UserError: there is no such file, it is damaged, or it contains more than data.
     """
-    path = Path(path).expanduser()
+    path = Path(expanded(path, "path"))
     if not path.is_file():
         raise UserError(f"{path}: found no such file, expected PyTorch weights")
     arrays = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
@@ -63,7 +64,7 @@ def write_state_dict(path: str | Path, state: StateDict) -> None:
     Raises:
       UserError: the file cannot be written, or PyTorch is needed but not installed.
     """
-    path = Path(path).expanduser()
+    path = Path(expanded(path, "path"))
     try:
         if path.suffix == ".safetensors":
             safetensors.numpy.save_file(dict(state), path)
