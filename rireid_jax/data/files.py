@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from rireid_jax.data.records import upright_size
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
 
@@ -37,7 +38,7 @@ def image_width(path: Path) -> int:
     """Width in pixels of the upright image, by the file's header; 0 where there is none; decoding reports that."""
     try:
         with Image.open(path) as image:
-            return image.width
+            return upright_size(image)[0]
     except Exception:  # a broken file makes a decoder raise almost anything
         return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import grain
 import numpy as np
@@ -22,9 +23,10 @@ from PIL import Image
 
 from rireid_jax.data.augmentation import Augmentation, View
 from rireid_jax.data.batches import Batch, Draw, EvaluationBatch, Source, TrainingBatch
-from rireid_jax.data.records import Record, decode_image, to_rgb
+from rireid_jax.data.records import Record, decode_image, opened_image
 from rireid_jax.data.sampler import IdentityBatches
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 _READ_AHEAD = 2  # batches, in every worker or in the one thread that decodes
 
@@ -136,7 +138,7 @@ def evaluation_batches(
 
 
 def load_image(
-    image: str | Path | Image.Image | np.ndarray, image_size: tuple[int, int], index: int = 0
+    image: Any, image_size: tuple[int, int], index: int = 0
 ) -> tuple[UInt8[np.ndarray, "H W 3"], int]:
     """Brings any image to the network's size, by the same code as the batches.
 
@@ -149,22 +151,30 @@ def load_image(
       The image, uint8 `[H, W, 3]`, and its width in pixels before.
 
     Raises:
-      UserError: the file is missing or no image, the array has another shape or type.
+      UserError: the file is missing or no image; the PIL image is unreadable or has more than 8 bits a
+        channel; the array has another shape or type; it is something else.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, str | os.PathLike):
+        path = expanded(image, f"image {index}")
         try:
-            picture = decode_image(Path(image).read_bytes(), str(image))
+            picture = decode_image(Path(path).read_bytes(), path)
         except OSError as error:
-            raise UserError(f"{image}: {error.strerror}, expected a readable image") from error
+            raise UserError(f"{path}: {error.strerror}, expected a readable image") from error
     elif isinstance(image, Image.Image):
-        picture = to_rgb(image)
-    else:
+        picture = opened_image(image, f"image {index}")
+    elif isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
             raise UserError(
                 f"image {index}: found an array {list(image.shape)} of {image.dtype}, expected "
                 "uint8 [H, W, 3]"
             )
         picture = Image.fromarray(image)
+    else:
+        unread = " (cv2.imread returns it for a file that it cannot read)" if image is None else ""
+        raise UserError(
+            f"image {index}: found {type(image).__name__}{unread}, expected a path, a PIL image or a uint8 array "
+            "[H, W, 3]"
+        )
     return View(image_size)(picture), picture.width
 
 

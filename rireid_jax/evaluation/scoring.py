@@ -108,10 +108,13 @@ def rank_queries(
 ) -> Ranking:
     """As `rank`, but the result of each query, for `summarize` and `by_resolution`."""
     find_devices(alone=True)
+    if not isinstance(protocol, str):
+        raise UserError(f"protocol: found {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[protocol]
-    if repeats < 1 or seed < 0:
+    whole = (isinstance(n, int | np.integer) and not isinstance(n, bool) for n in (repeats, seed))
+    if not all(whole) or repeats < 1 or seed < 0:
         raise UserError(
-            f"repeats, seed: found {repeats}, {seed}, expected repeats >= 1 and seed >= 0"
+            f"repeats, seed: found {repeats!r}, {seed!r}, expected whole numbers, repeats >= 1 and seed >= 0"
         )
     query = labelled_features("query", query_features, query_pids, query_camids)
     gallery = labelled_features("gallery", gallery_features, gallery_pids, gallery_camids)
