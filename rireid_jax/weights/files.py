@@ -102,6 +102,7 @@ def _read_torch(path: Path) -> StateDict:
     for name in _WRAPPERS:
         if isinstance(payload, dict) and isinstance(payload.get(name), dict):
             payload = payload[name]
+    payload = _only_weights(path, payload, torch)
     if not isinstance(payload, dict):
         raise UserError(f"{path}: found {type(payload).__name__}, expected a state_dict")
     state = {}
@@ -112,6 +113,21 @@ def _read_torch(path: Path) -> StateDict:
             )
         state[key] = _array(path, key, value)
     return state
+
+
+def _only_weights(path: Path, payload: Any, torch: Any) -> Any:
+    """The dictionary of tensors inside a checkpoint that has one under any other name."""
+    if not isinstance(payload, dict) or any(isinstance(v, torch.Tensor) for v in payload.values()):
+        return payload
+    found = [
+        name
+        for name, value in payload.items()
+        if isinstance(value, dict) and any(isinstance(v, torch.Tensor) for v in value.values())
+    ]
+    if len(found) > 1:
+        names = ", ".join(map(repr, found))
+        raise UserError(f"{path}: found weights under {names}, expected those of one network")
+    return payload[found[0]] if found else payload
 
 
 def _array(path: Path, key: str, tensor: Any) -> np.ndarray:
