@@ -4,6 +4,7 @@ Grain gives the order of training: global batch t is a function of (seed, t) alo
 step and go on with another number of processes or workers.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,7 @@ from rireid_jax.data.augmentation import Augmentation, View
 from rireid_jax.data.batches import Batch, Draw, EvaluationBatch, Source, TrainingBatch
 from rireid_jax.data.records import Record, decode_image, opened_image
 from rireid_jax.data.sampler import IdentityBatches
+from rireid_jax.data.shared_memory import affordable, full_memory_is_named, refuse_dead
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
 
@@ -67,8 +69,8 @@ def train_batches(
       resolution_scale: what a record's r is multiplied by, where r = 1 is another width than the
         data set's greatest; r stays at most 1.
       start_step: the batch to begin with; a run that stopped after step t continues with t.
-      workers: decoding processes; 0 decodes in a thread of this process. Each has some five batches
-        in shared memory, which containers must be given enough of (docker run --shm-size).
+      workers: decoding processes; 0 decodes in a thread of this process. Each has six batches in shared
+        memory; where that does not suffice, fewer are taken (`shared_memory.affordable`).
       process_index: of this process.
       process_count: processes that share a global batch.
 
@@ -101,7 +103,7 @@ def train_batches(
         records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     drawn = records.random_map(Draw(image_size, augmentation))[process_index::process_count]
     batches = drawn.batch(local, drop_remainder=True, batch_fn=assemble)[start_step:]
-    return _batches(batches, workers)
+    return _batches(batches, affordable(workers, local, image_size))
 
 
 def evaluation_batches(
@@ -202,35 +204,24 @@ def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, 
         dataset = batches.to_iter_dataset(options)
 
     def generate() -> Generator[Batch, None, None]:
-        iterator = iter(dataset)
         started: set[BaseProcess] = set()
-        try:
-            for batch in iterator:
-                if workers:  # they hand over shared memory, which must be free when they end
-                    batch = {name: np.array(array) for name, array in batch.items()}
-                    started |= {p for p in multiprocessing.active_children() if "grain" in p.name}
-                    _refuse_dead(started)
-                yield batch
-        except RuntimeError:
-            _refuse_dead(started)  # is why, or else it is another error
-            raise
-        finally:
-            iterator.close()
+        with contextlib.ExitStack() as opened, full_memory_is_named(workers):
+            iterator = iter(dataset)
+            opened.callback(iterator.close)
+            try:
+                for batch in iterator:
+                    if workers:  # they hand over shared memory, which must be free when they end
+                        batch = {name: np.array(array) for name, array in batch.items()}
+                        children = multiprocessing.active_children()
+                        started |= {p for p in children if "grain" in p.name}
+                        refuse_dead(process.exitcode for process in started)
+                    yield batch
+            except RuntimeError as error:
+                # A killed process is why, or else it is another error.
+                refuse_dead([process.exitcode for process in started], error)
+                raise
 
     return generate()
-
-
-def _refuse_dead(workers: set[BaseProcess]) -> None:
-    """Raises UserError if a worker has been killed.
-
-    Grain tells as much when the batches that are decoded already are used up, which may take many slow steps.
-    """
-    codes = [worker.exitcode for worker in workers if worker.exitcode]
-    if codes:
-        raise UserError(
-            f"config.data.workers: a decoding process ended with exit code {codes[0]}, expected all to live as long "
-            "as the run; if memory ran out (-9), take fewer; run the same command again to go on"
-        )
 
 
 def _live_as_long_as_the_parent(index: int, count: int) -> None:

@@ -189,9 +189,11 @@ def _fill(
     problems = []
     missing = [row.names[0] for row in rows if not any(name in state for name in row.names)]
     if missing:
-        names = {name for row in rows for name in row.names}
+        expected = {name for row in rows for name in row.names}
         others = [
-            key for key in sorted(state.keys() - names) if not any(p.fullmatch(key) for p in known)
+            key
+            for key in sorted(state.keys() - expected)
+            if not any(p.fullmatch(key) for p in known)
         ]
         found = f" (found {len(others)} others: {_some(others)})" if others else ""
         problems.append(
