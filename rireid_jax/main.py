@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -30,6 +31,9 @@ def main() -> None:
     except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped
         distributed.end(128 + signal.SIGINT, "")
     except BaseException as error:
+        variable = _variable_at_fault(error)
+        if variable:
+            distributed.end(2, f"error: {variable}")
         if distributed.count() == 1:
             raise
         # Python would wait for the other processes, and they for this one.
@@ -65,6 +69,18 @@ def _main(argv: list[str]) -> None:
             logging.getLogger("rireid_jax").setLevel(logging.ERROR)
     _run(config)
     distributed.leave()
+
+
+def _variable_at_fault(error: BaseException) -> str:
+    """One line about a variable of the environment that JAX refused while it was imported; "" for another error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    name = re.search(r"\bjax_\w+", str(error), re.IGNORECASE)
+    if name is None or not frames or not frames[-1].filename.endswith("jax/_src/config.py"):
+        return ""
+    variable = name[0].upper()
+    if variable not in os.environ:
+        return ""
+    return f"{variable}: found {os.environ[variable]!r}, expected a value that JAX takes"
 
 
 def _check_devices() -> None:

@@ -260,8 +260,10 @@ def _wrong_value(error: flags.IllegalFlagValueError, config: ConfigDict) -> str:
         expected = _EXPECTED[name]
     elif isinstance(default, ConfigDict):
         expected = f"one of its fields, such as --{name}.{next(iter(default))}"
-    else:
+    elif type(default) in _EXPECTED_TYPE:
         expected = _EXPECTED_TYPE[type(default)]
+    else:  # a flag of absl's
+        expected = f"another value ({error.__context__})"
     return f"--{name}: found {value!r}, expected {expected}"
 
 
@@ -289,7 +291,10 @@ def _unknown_fields(config: ConfigDict, argv: Sequence[str]) -> Iterator[str]:
             yield f"--config.{field}: found a field of an older version, expected --config.{new}"
             continue
         close = _meant(config, field)
-        if close:
+        flag = next((flag.name for flag in _OWN if plain(flag.name) == plain(field)), "")
+        if flag:
+            expected = f"the flag --{flag}"
+        elif close:
             expected = " or ".join(f"--config.{name}" for name in close)
         else:
             parent = field
@@ -320,8 +325,10 @@ def _meant(config: ConfigDict, field: str) -> list[str]:
     else:
         return [".".join(path)] if path else []
     # What follows may be another section's.
-    last = plain(parts[-1])
-    return [name for name in known if plain(name.rpartition(".")[2]) == last][:3]
+    rest = "." + ".".join(map(plain, parts[len(path) :]))
+    return [name for name in known if f".{'.'.join(map(plain, name.split('.')))}".endswith(rest)][
+        :3
+    ]
 
 
 def _fields(config: ConfigDict, prefix: str = "") -> Iterator[str]:

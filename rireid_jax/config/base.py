@@ -42,7 +42,12 @@ _RAW_DIR_OF_ANYTHING = Field(
     path=True,
 )
 _DATA: Fields = {
-    "dir": Field("data", "folder that holds the built data sets", path=True),
+    "dir": Field(
+        "data",
+        "folder that holds the built data sets",
+        Check(lambda value: value != "", "a folder, such as 'data'"),
+        path=True,
+    ),
     "raw_dir": Field("", "folder that holds the original files of the data set", path=True),
     "max_bad_images": Field(
         0, "number of unreadable raw images that a build skips before it fails", AT_LEAST_ZERO

@@ -46,7 +46,7 @@ def plain(name: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns which of the known names a mistyped one most likely is; "" if it is like none."""
     names = {plain(other): other for other in known}
-    close = difflib.get_close_matches(plain(name), names, 1, cutoff=0.7)
+    close = difflib.get_close_matches(plain(name), names, 1, cutoff=0.65)
     return names[close[0]] if close else ""
 
 

@@ -97,6 +97,12 @@ def test_a_command_without_its_backend(tmp_path, config, flags):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_variable_that_jax_cannot_read():
+    for name, value in (("JAX_NUM_CPU_DEVICES", "two"), ("JAX_ENABLE_X64", "maybe")):
+        result = run("--config=configs/joint.py", "--mode=doctor", **{name: value})
+        assert error_line(result) == f"{name}: found {value!r}, expected a value that JAX takes"
+
+
 def test_the_python_interface(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", _CALLS, tmp_path],

@@ -118,7 +118,12 @@ MISTAKES = [
                 ),
             ),
             ("field", "a field of config: baseline, ", ["--config.=4"]),
-            ("field", "--config.data.dir", ["--config.data.dir.x=4"], ["--config.dta.dir=x"]),
+            ("field", "the flag --workdir", ["--config.workdir=x"]),
+            (
+                *("field", "a field of config.stages.joint.losses: "),
+                ["--config.stages.joint.losses.nosuch.weight=1"],
+            ),
+            ("field", "--config.data.dir", ["--config.data.dir.x=4"], ["--config.data.dri=x"]),
             (
                 *("field", "--config.stages.joint.optimizer.extractor.weight_decay"),
                 ["--config.stages.joint.optimizer.extractor.weight-decay=1", "--config.seed=5"],
@@ -170,6 +175,11 @@ MISTAKES = [
         [CONFIG, "--config.data.image_size=64"],
         "config.data.image_size: found (64,), expected (height, width), two positive multiples",
     ),
+    (
+        [CONFIG, "--config.data.dir="],
+        "config.data.dir: found '', expected a folder, such as 'data'",
+    ),
+    ([CONFIG, "--verbosity=x"], "--verbosity: found 'x', expected another value"),
     ([CONFIG, "--config.data.image_size=64x32"], "config.data.image_size: found ('64x32',)"),
     ([CONFIG, "--config.others=([1],)"], "config.others: found ([1],), expected names of stages"),
     ([CONFIG, "--config.data={'dir': 'x'}"], "config.data.raw_dir: found no such field"),
