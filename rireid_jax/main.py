@@ -56,7 +56,8 @@ def _main(argv: list[str]) -> None:
 
         logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # what it prints says it all
         doctor(config, sys.argv[1:])
-        _check_devices()
+        if os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME"):
+            _check_devices()  # it needs none itself, but the run that it leads to does
         return
     if command_line.DISTRIBUTED.value or command_line.COORDINATOR.value:
         distributed.join(

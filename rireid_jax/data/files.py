@@ -71,7 +71,9 @@ def existing_path(raw_dir: str, expected: str) -> Path:
     if not raw_dir:
         raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
     # The methods of pathlib raise where there is no such user, and where a name is too long.
-    path = Path(expanded(raw_dir, "--config.data.raw_dir"))
+    path = Path(raw_dir)
+    with contextlib.suppress(UserError):  # the error below also says what is expected there
+        path = Path(expanded(raw_dir, "--config.data.raw_dir"))
     if not os.path.exists(path):
         raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
     return path

@@ -161,7 +161,8 @@ def load_image(
         try:
             picture = decode_image(Path(path).read_bytes(), path)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}, expected a readable image") from error
+            place = path or f"image {index}"
+            raise UserError(f"{place}: {error.strerror}, expected a readable image") from error
     elif isinstance(image, Image.Image):
         picture = opened_image(image, f"image {index}")
     elif isinstance(image, np.ndarray):

@@ -105,6 +105,8 @@ class Extractor:
         if checkpoint not in ("last", "best"):
             raise UserError(f"checkpoint: found {checkpoint!r}, expected 'last' or 'best'")
         workdir = expanded(workdir, "workdir")
+        if not workdir:
+            raise UserError("workdir: found '', expected the work directory of a run")
         config = read_config(workdir)
         trials = [Path(folder).name for folder in trial_folders(workdir)]
         if trials:

@@ -98,6 +98,7 @@ calls |= {
     "variables: None": lambda: Extractor(network, None, (32, 16)),
     "variables: {}": lambda: Extractor(network, {}, (32, 16)),
     "normalised: no": lambda: Extractor(network, variables, (32, 16), normalised="no"),
+    "workdir: empty": lambda: Extractor.from_workdir(""),
     "workdir: None": lambda: Extractor.from_workdir(None),
     "workdir: nothing": lambda: Extractor.from_workdir(folder),
     "checkpoint: lats": lambda: Extractor.from_workdir(folder, checkpoint="lats"),
@@ -186,7 +187,7 @@ def test_each_wrong_argument_ends_in_a_line_that_names_it(outcomes):
     for name, (_, message) in found.items():
         kind, _, what = name.partition(": ")
         start = what.strip() if kind == "rank" else kind
-        if what in ("a folder", "nothing", "to nowhere", "empty path"):
+        if what in ("a folder", "nothing", "to nowhere"):
             start = ""  # these are called by their names
         if what.strip() in ("repeats", "seed"):
             start = "repeats, seed"

@@ -58,9 +58,10 @@ class TrialBenchmark(Benchmark):
             return recipe
         try:  # what is in the file counts, not where it lies
             content = Path(expanded(source, _TRIAL_SOURCE)).read_bytes()
-        except OSError as error:
+        except (OSError, UserError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such user or variable"
             raise UserError(
-                f"config.data.recipe.trial_source: found {source!r} ({error.strerror}), expected "
+                f"config.data.recipe.trial_source: found {source!r} ({reason}), expected "
                 "'random', 'official', or a JSON file"
             ) from error
         return recipe | {"trial_source": hashlib.sha256(content).hexdigest()[:16]}
