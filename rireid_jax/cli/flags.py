@@ -97,7 +97,7 @@ def parse_flags(argv: list[str]) -> list[str]:
             path = argument.partition(":")[0]
             bug = _raised_in(path, error)
             if bug is not None:
-                raise _old_field_read(path, bug) or bug from None
+                raise _old_field_read(path, bug) or _mistyped_field_read(path, bug) or bug from None
         raise UserError(_flag_problem(error, argument, argv)) from error
     if len(rest) > 1:
         raise UserError(f"command line: found {rest[1]!r}, expected flags only; see --help")
@@ -207,6 +207,21 @@ def _old_field_read(path: str, error: BaseException) -> UserError | None:
     expected = " or ".join(f"config.{field}" for field in new)
     return UserError(
         f"--config {path}: found the field {name!r} of an older version, expected {expected}"
+    )
+
+
+def _mistyped_field_read(path: str, error: BaseException) -> UserError | None:
+    """What a config file says wrong that reads a mistyped field; None for any other bug."""
+    meant = re.search(r'Did you mean "([^"]+)" instead of "([^"]+)"', str(error))
+    if not isinstance(error, AttributeError | KeyError) or meant is None:
+        return None
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.realpath(frame.filename) == os.path.realpath(path)
+    ]
+    return UserError(
+        f"--config {path}, line {lines[-1]}: found an unknown field {meant[2]!r}, expected {meant[1]}"
     )
 
 

@@ -82,7 +82,9 @@ def full_memory_is_named(workers: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not workers or error.errno not in _FULL:
+        # Shared memory has a name such as /psm_1a2b, or none; a file of another disk has its path.
+        elsewhere = os.path.dirname(str(error.filename or "")) not in ("", "/", FOLDER)
+        if not workers or error.errno not in _FULL or elsewhere:
             raise
         raise _full(f"found no space left ({_left()})") from error
 

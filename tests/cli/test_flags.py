@@ -278,6 +278,23 @@ def test_a_bug_in_a_config_file_gives_a_traceback(tmp_path, content, last):
             "    return config\n",
             "found the field 'loss' of an older version, expected config.stages.STAGE.losses",
         ),
+        (
+            "from rireid_jax.config import base_config\n"
+            "def get_config(dataset):\n"
+            "    config = base_config(dataset)\n"
+            "    config.stages.jiont.epochs = 3\n"
+            "    return config\n",
+            "mine.py, line 4: found an unknown field 'jiont', expected joint",
+        ),
+        (
+            "from rireid_jax.config import base_config\n"
+            "def get_config(dataset):\n"
+            "    config = base_config(dataset)\n"
+            "    config.run = ('rife',)\n"
+            "    config.data.recipe.degrad = True\n"
+            "    return config\n",
+            "config.data.recipe.degrad: found an unknown field, expected config.data.recipe.degrade",
+        ),
     ],
 )
 def test_a_config_file_that_is_no_config(tmp_path, content, expected):

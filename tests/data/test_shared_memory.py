@@ -12,7 +12,13 @@ import pytest
 from small_batches import stream
 
 from rireid_jax.data import shared_memory
-from rireid_jax.data.shared_memory import Space, affordable, find_space, refuse_dead
+from rireid_jax.data.shared_memory import (
+    Space,
+    affordable,
+    find_space,
+    full_memory_is_named,
+    refuse_dead,
+)
 from rireid_jax.errors import UserError
 
 MIB = 2**20
@@ -93,6 +99,16 @@ def test_a_process_that_the_full_folder_killed():
             refuse_dead(codes, error)
     with pytest.raises(UserError, match=r"^config\.data\.workers: .* exit code -9"):
         refuse_dead([-9])
+
+
+def test_another_disk_that_is_full():
+    for name, kind in (
+        ("/tmp/pymp-x/listener", OSError),
+        ("/psm_1a2b", UserError),
+        (None, UserError),
+    ):
+        with pytest.raises(kind), full_memory_is_named(2):
+            raise OSError(errno.ENOSPC, "words", name)
 
 
 class Broken:
