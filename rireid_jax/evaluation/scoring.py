@@ -114,7 +114,7 @@ def rank_queries(
     whole = (isinstance(n, int | np.integer) and not isinstance(n, bool) for n in (repeats, seed))
     if not all(whole) or repeats < 1 or seed < 0:
         raise UserError(
-            f"repeats, seed: found {repeats!r}, {seed!r}, expected whole numbers, repeats >= 1 and seed >= 0"
+            f"repeats, seed: found {repeats!r}, {seed!r}, expected repeats >= 1 and seed >= 0, whole numbers"
         )
     query = labelled_features("query", query_features, query_pids, query_camids)
     gallery = labelled_features("gallery", gallery_features, gallery_pids, gallery_camids)
