@@ -89,12 +89,14 @@ class Field:
       about: what the field is, its unit, and the source of the default.
       check: the rule that a value must satisfy.
       small: the default at the two-core size; None means that it is the same.
+      path: whether the value is a path, in which `~` and variables are expanded (`config.with_paths`).
     """
 
     default: Any
     about: str
     check: Check = ANYTHING
     small: Any = None
+    path: bool = False
 
     def value(self, small: bool) -> Any:
         """Returns the default at the two-core size or at the paper's."""

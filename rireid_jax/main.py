@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -14,9 +15,10 @@ from ml_collections import ConfigDict, config_flags
 
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
-from rireid_jax.config import default_title, smaller_argument, validate, with_defaults
+from rireid_jax.config import default_title, smaller_argument, validate, with_defaults, with_paths
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 
 def main() -> None:
@@ -29,6 +31,9 @@ def main() -> None:
     except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped
         distributed.end(128 + signal.SIGINT, "")
     except BaseException as error:
+        variable = _variable_at_fault(error)
+        if variable:
+            distributed.end(2, f"error: {variable}")
         if distributed.count() == 1:
             raise
         # Python would wait for the other processes, and they for this one.
@@ -44,12 +49,15 @@ def _main(argv: list[str]) -> None:
         import_modules(imported)
         config = with_defaults(config)  # with the fields that these modules bring
     validate(config)
+    config = with_paths(config)
     command_line.check_flags()
     if command_line.MODE.value == "doctor":
         from rireid_jax.doctor import doctor
 
         logging.getLogger("rireid_jax").setLevel(logging.ERROR)  # what it prints says it all
         doctor(config, sys.argv[1:])
+        if os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME"):
+            _check_devices()  # it needs none itself, but the run that it leads to does
         return
     if command_line.DISTRIBUTED.value or command_line.COORDINATOR.value:
         distributed.join(
@@ -64,6 +72,25 @@ def _main(argv: list[str]) -> None:
     distributed.leave()
 
 
+def _variable_at_fault(error: BaseException) -> str:
+    """One line about a variable of the environment that JAX refused while it was imported; "" for another error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    name = re.search(r"\bjax_\w+", str(error), re.IGNORECASE)
+    if name is None or not frames or not frames[-1].filename.endswith("jax/_src/config.py"):
+        return ""
+    variable = name[0].upper()
+    if variable not in os.environ:
+        return ""
+    return f"{variable}: found {os.environ[variable]!r}, expected a value that JAX takes"
+
+
+def _check_devices() -> None:
+    """Raises UserError where JAX has no such backend as the environment asks for."""
+    from rireid_jax.parallel import find_devices
+
+    find_devices()
+
+
 def _run(config: ConfigDict) -> None:
     # Imported after the flags are checked: a mistake in them need not wait for Orbax and TFDS.
     from rireid_jax.cli.compilation import keep_compiled_programs
@@ -71,9 +98,11 @@ def _run(config: ConfigDict) -> None:
     from rireid_jax.training.loop import Stopped
 
     keep_compiled_programs()
+    if command_line.MODE.value != "build":
+        _check_devices()  # before hours of building
     path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     title = f"{Path(path).stem}-{default_title(argument, config)}"
-    workdir = command_line.WORKDIR.value or f"runs/{title}"
+    workdir = expanded(command_line.WORKDIR.value or f"runs/{title}", "--workdir")
     small = smaller_argument(argument, config)
     smaller = f"{path}:{small}" if small else ""
     try:

@@ -4,8 +4,11 @@ State is replicated, and batches are split along their first axis. `pmap` and `s
 and give the same numbers.
 """
 
+import difflib
 import functools
+import importlib.util
 import logging
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +20,71 @@ from rireid_jax.errors import UserError
 
 AXIS = "batch"
 logger = logging.getLogger(__name__)
+
+_GPUS = ("cuda", "gpu")
+_PLATFORMS = ("cpu", *_GPUS, "tpu")  # for which the package has an extra
+_OTHER_PLATFORMS = ("rocm", "oneapi", "METAL", "mps")
+_NVIDIA_DRIVER = "/proc/driver/nvidia/version"
+_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")  # from which JAX takes its backend
+
+
+def find_devices(alone: bool = False) -> list[jax.Device]:
+    """Returns the devices of all processes, or of this process alone.
+
+    Raises:
+      UserError: the backend that JAX was told to use is not there.
+    """
+    try:
+        devices = jax.local_devices() if alone else jax.devices()
+    except (RuntimeError, AssertionError) as error:  # it only asserts that there is some backend
+        raise UserError(_missing_backend(str(error).partition("\n")[0])) from error
+    return devices
+
+
+def _missing_backend(reason: str) -> str:
+    """Says which backend is not there, which variable asked for it, and what to install.
+
+    Args:
+      reason: JAX's own words; "" where it has none.
+    """
+    asked = {name: os.environ[name] for name in _VARIABLES if os.environ.get(name)}
+    told = ("jax_platforms", _told())
+    variable, value = next(iter(asked.items()), told)
+    names = [name.strip() for name in value.split(",")]
+    unknown = [name for name in names if name not in (*_PLATFORMS, *_OTHER_PLATFORMS)]
+    if value and unknown:
+        close = difflib.get_close_matches(unknown[0], _PLATFORMS, 1)
+        return f"{variable}: found {value!r}, expected {close[0] if close else 'cpu, cuda or tpu'}"
+    # The first one that is not there is at fault; the processor always is.
+    name = next((name for name in names if name != "cpu"), "cpu")
+    if name in _GPUS:
+        if _installed("jax_cuda12_plugin", "jax_cuda13_plugin"):
+            expected = "a GPU and its driver, as nvidia-smi lists it; in a container, docker run --gpus all"
+        else:
+            expected = "JAX with CUDA, pip install 'rireid_jax[cuda13]', or 'rireid_jax[cuda12]'"
+    elif name == "tpu":
+        expected = "a TPU and its library, pip install 'rireid_jax[tpu]'"
+    else:
+        expected = f"JAX's plugin for {name}"
+    because = f" ({reason})" if reason else ""
+    return (
+        f"{variable}: found {value!r}, which JAX cannot start{because}, expected {expected}; or cpu"
+    )
+
+
+def _unused_gpu(device: jax.Device) -> bool:
+    """Whether JAX took the processor by itself though there is a GPU."""
+    chosen = any(os.environ.get(name) for name in _VARIABLES) or _told()
+    return device.platform == "cpu" and not chosen and os.path.exists(_NVIDIA_DRIVER)
+
+
+def _told() -> str:
+    """The backends that a program asked JAX for by `jax.config.update`."""
+    return getattr(jax.config, "jax_platforms", None) or ""
+
+
+def _installed(*modules: str) -> bool:
+    return any(importlib.util.find_spec(module) for module in modules)
 
 
 class Parallel:
@@ -36,6 +104,9 @@ class Parallel:
         Args:
           kind: "pmap" or "shard_map".
           alone: whether this process works by itself, whatever the others do meanwhile.
+
+        Raises:
+          UserError: the backend that JAX was told to use is not there.
         """
         if kind == "pmap" and not hasattr(jax, "pmap"):
             logger.info(
@@ -43,7 +114,12 @@ class Parallel:
             )
             kind = "shard_map"
         self.kind = kind
-        devices = jax.local_devices() if alone else jax.devices()
+        devices = find_devices(alone)
+        if _unused_gpu(devices[0]):
+            logger.warning(
+                "JAX does not use this machine's NVIDIA GPU: pip install 'rireid_jax[cuda13]', or "
+                "'rireid_jax[cuda12]'; JAX_PLATFORMS=cpu if that is meant"
+            )
         self.num_devices = len(devices)
         self.device_kind: str = devices[0].device_kind
         self.process_index = 0 if alone else jax.process_index()

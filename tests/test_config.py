@@ -294,7 +294,8 @@ def test_unknown_missing_and_mistyped_fields():
         config.stages.rife = 3
     message = problem(config)
     assert (
-        "config.eval.every_epoch: found an unknown field, expected one of batch_size, " in message
+        "config.eval.every_epoch: found an unknown field, expected config.eval.every_epochs"
+        in message
     )
     assert "config.checkpoint.keep: found no such field" in message
     assert "config.seed: found '0', expected a value of type int" in message

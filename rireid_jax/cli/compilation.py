@@ -50,7 +50,7 @@ def keep_compiled_programs() -> None:
 def _own_folder() -> Path:
     """The folder for this kind of machine, made if need be. Raises OSError where it is not the user's alone."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(root) / "rireid_jax" / f"compiled-{_machine()}"
+    folder = Path(root).expanduser() / "rireid_jax" / f"compiled-{_machine()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in (folder, folder.parent):
         found = path.stat()

@@ -11,8 +11,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from rireid_jax.config.fields import nearest, plain
 from rireid_jax.config.renamed import RENAMED, new_name
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -83,6 +85,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
     An exception of the config file's own code is raised as it is: its author needs the traceback.
     """
+    argv = _with_config_path(argv)
     argument = _config_argument(argv)
     if argument is not None:
         _check_config_file(argument)
@@ -94,7 +97,7 @@ def parse_flags(argv: list[str]) -> list[str]:
             path = argument.partition(":")[0]
             bug = _raised_in(path, error)
             if bug is not None:
-                raise _old_field_read(path, bug) or bug from None
+                raise _old_field_read(path, bug) or _mistyped_field_read(path, bug) or bug from None
         raise UserError(_flag_problem(error, argument, argv)) from error
     if len(rest) > 1:
         raise UserError(f"command line: found {rest[1]!r}, expected flags only; see --help")
@@ -144,6 +147,25 @@ def check_flags() -> None:
         raise UserError("--mode doctor: found with --distributed, expected one process")
 
 
+def _with_config_path(argv: Sequence[str]) -> list[str]:
+    """The command line with `~` and variables expanded in the name of the config file."""
+    arguments = list(argv)
+    for i, arg in enumerate(argv):
+        name, equals, value = arg.partition("=")
+        if name not in ("-config", "--config"):
+            continue
+        if equals:
+            arguments[i] = f"{name}={_expanded_file(value)}"
+        elif i + 1 < len(argv):
+            arguments[i + 1] = _expanded_file(argv[i + 1])
+    return arguments
+
+
+def _expanded_file(argument: str) -> str:
+    path, colon, rest = argument.partition(":")
+    return f"{expanded(path, '--config')}{colon}{rest}"
+
+
 def _config_argument(argv: Sequence[str]) -> str | None:
     """What follows the last `--config`: FILE or FILE:DATASET."""
     found = None
@@ -158,7 +180,9 @@ def _check_config_file(argument: str) -> None:
     path = Path(argument.partition(":")[0])
     expected = "expected a Python file that defines get_config, such as configs/joint.py"
     if not path.exists():
-        raise UserError(f"--config: found no file {path}, {expected}")
+        close = difflib.get_close_matches(path.name, (p.name for p in path.parent.glob("*.py")), 1)
+        meant = f", perhaps {path.with_name(close[0])}" if close else ""
+        raise UserError(f"--config: found no file {path}, {expected}{meant}")
     if path.is_dir() or path.suffix != ".py":
         raise UserError(f"--config: found {path}, {expected}")
 
@@ -186,17 +210,35 @@ def _old_field_read(path: str, error: BaseException) -> UserError | None:
     )
 
 
+def _mistyped_field_read(path: str, error: BaseException) -> UserError | None:
+    """What a config file says wrong that reads a mistyped field; None for any other bug."""
+    meant = re.search(r'Did you mean "([^"]+)" instead of "([^"]+)"', str(error))
+    if not isinstance(error, AttributeError | KeyError) or meant is None:
+        return None
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if os.path.realpath(frame.filename) == os.path.realpath(path)
+    ]
+    return UserError(
+        f"--config {path}, line {lines[-1]}: found an unknown field {meant[2]!r}, expected {meant[1]}"
+    )
+
+
 def _flag_problem(error: Exception, argument: str | None, argv: Sequence[str]) -> str:
     """One line about what absl or ml_collections could not parse."""
-    if isinstance(error, flags.UnrecognizedFlagError):
-        return _unknown_flag(error.flagname, argument)
+    if isinstance(error, flags.CantOpenFlagFileError):
+        return f"--flagfile: {error.__context__ or error}, expected a file with a flag on each line"
     config = _load(argument) if argument is not None else None
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return _unknown_flag(error.flagname, argument, config)
     if config is not None:
+        # First of all: ml_collections may fail at a mistyped field in many ways.
+        unknown = list(_unknown_fields(config, _with_flag_files(argv)))
+        if unknown:
+            return "; ".join(unknown)
         if isinstance(error, flags.IllegalFlagValueError):
             return _wrong_value(error, config)
-        unknown = list(_unknown_fields(config, argv))
-        if isinstance(error, AttributeError | KeyError) and unknown:
-            return "; ".join(unknown)
     elif argument is not None and isinstance(error, AttributeError):
         return f"--config: {argument} defines no get_config, expected a config as in configs/"
     reason = str(error).strip().rpartition("\n")[2]
@@ -205,11 +247,22 @@ def _flag_problem(error: Exception, argument: str | None, argv: Sequence[str]) -
     return f"command line: {reason}"
 
 
-def _unknown_flag(name: str, argument: str | None) -> str:
+def _with_flag_files(argv: Sequence[str]) -> list[str]:
+    """The command line, with the content of files that `--flagfile` names in its place."""
+    arguments: list[str] = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
+    return arguments
+
+
+def _unknown_flag(name: str, argument: str | None, config: ConfigDict | None) -> str:
     if argument is None and name.startswith("config."):
         return _NO_CONFIG
-    close = difflib.get_close_matches(name, [flag.name for flag in _OWN], 1)
-    expected = f"--{close[0]}" if close else "--config, --config.FIELD, --workdir or --mode"
+    known = {plain(flag.name): flag.name for flag in _OWN}
+    found = known.get(plain(name)) or nearest(name, known.values())
+    if not found and config is not None:
+        # A field without `config.`, or with another sign behind it.
+        field = re.sub(r"^(no)?config[^a-z]*", "", name)
+        found = " or --".join(f"config.{field}" for field in _meant(config, field))
+    expected = f"--{found}" if found else "--config, --config.FIELD, --workdir or --mode"
     return f"--{name}: found an unknown flag, expected {expected}"
 
 
@@ -222,8 +275,10 @@ def _wrong_value(error: flags.IllegalFlagValueError, config: ConfigDict) -> str:
         expected = _EXPECTED[name]
     elif isinstance(default, ConfigDict):
         expected = f"one of its fields, such as --{name}.{next(iter(default))}"
-    else:
+    elif type(default) in _EXPECTED_TYPE:
         expected = _EXPECTED_TYPE[type(default)]
+    else:  # a flag of absl's
+        expected = f"another value ({error.__context__})"
     return f"--{name}: found {value!r}, expected {expected}"
 
 
@@ -242,7 +297,7 @@ def _unknown_fields(config: ConfigDict, argv: Sequence[str]) -> Iterator[str]:
     """A sentence about each override of a field that the config does not have."""
     known = list(_fields(config))
     for arg in argv:
-        match = re.match(r"--?config\.([^=]+)", arg)
+        match = re.match(r"--?(?:no)?config\.([^=]*)", arg)
         if not match or match[1] in known:
             continue
         field = match[1]
@@ -250,10 +305,12 @@ def _unknown_fields(config: ConfigDict, argv: Sequence[str]) -> Iterator[str]:
         if new:
             yield f"--config.{field}: found a field of an older version, expected --config.{new}"
             continue
-        close = [name for name in known if name.endswith(f".{field}")]
-        close = close or difflib.get_close_matches(field, known, 1, cutoff=0.75)
-        if close:
-            expected = " or ".join(f"--config.{name}" for name in close[:3])
+        close = _meant(config, field)
+        flag = next((flag.name for flag in _OWN if plain(flag.name) == plain(field)), "")
+        if flag:
+            expected = f"the flag --{flag}"
+        elif close:
+            expected = " or ".join(f"--config.{name}" for name in close)
         else:
             parent = field
             while parent and not isinstance(_field(config, parent), ConfigDict):
@@ -261,6 +318,32 @@ def _unknown_fields(config: ConfigDict, argv: Sequence[str]) -> Iterator[str]:
             inner = _field(config, parent) if parent else config
             expected = f"a field of config{'.' * bool(parent)}{parent}: {', '.join(inner)}"
         yield f"--config.{field}: found an unknown field, expected {expected}"
+
+
+def _meant(config: ConfigDict, field: str) -> list[str]:
+    """At most three fields of the config that a mistyped one may be; none if it is like no other."""
+    known = list(_fields(config))
+    parts = [part for part in re.split(r"[^A-Za-z0-9_-]+", field) if part]
+    same = [name for name in known if parts and plain(name) == plain("".join(parts))]
+    if same:
+        return same[:1]
+    # Part by part: of two long names that differ in their last word alone, each would be like the other.
+    section, path = config, []
+    for part in parts:
+        found = part if part in section else nearest(part, section)
+        if not found:
+            break
+        path.append(found)
+        if not isinstance(section[found], ConfigDict):
+            return [".".join(path)]
+        section = section[found]
+    else:
+        return [".".join(path)] if path else []
+    # What follows may be another section's.
+    rest = "." + ".".join(map(plain, parts[len(path) :]))
+    return [name for name in known if f".{'.'.join(map(plain, name.split('.')))}".endswith(rest)][
+        :3
+    ]
 
 
 def _fields(config: ConfigDict, prefix: str = "") -> Iterator[str]:

@@ -23,3 +23,4 @@ from rireid_jax.config.strong import use_tricks as use_tricks
 from rireid_jax.config.trials import trial_configs as trial_configs
 from rireid_jax.config.validation import validate as validate
 from rireid_jax.config.validation import with_defaults as with_defaults
+from rireid_jax.config.validation import with_paths as with_paths

@@ -37,11 +37,18 @@ _TRIALS = Check(
 )
 _SMALL_WIDTH = 32  # pixels
 _RAW_DIR_OF_ANYTHING = Field(
-    "", 'folder of images, searched recursively; "": synthetic dead-leaves images are drawn instead'
+    "",
+    'folder of images, searched recursively; "": synthetic dead-leaves images are drawn instead',
+    path=True,
 )
 _DATA: Fields = {
-    "dir": Field("data", "folder that holds the built data sets"),
-    "raw_dir": Field("", "folder that holds the original files of the data set"),
+    "dir": Field(
+        "data",
+        "folder that holds the built data sets",
+        Check(lambda value: value != "", "a folder, such as 'data'"),
+        path=True,
+    ),
+    "raw_dir": Field("", "folder that holds the original files of the data set", path=True),
     "max_bad_images": Field(
         0, "number of unreadable raw images that a build skips before it fails", AT_LEAST_ZERO
     ),
@@ -171,12 +178,15 @@ def base_fields() -> Fields:
         "model": {**all_options(SUPER_RESOLUTION), **all_options(EXTRACTORS)},
         "init": {
             "backbone": Field(
-                "", "PyTorch file of ImageNet weights for extractors that start from no other stage"
+                "",
+                "PyTorch file of ImageNet weights for extractors that start from no other stage",
+                path=True,
             ),
             "workdir": Field(
                 "",
                 "work directory of an earlier run on the same data: stages that are the same there are taken, and one "
                 "that differs in its epochs, schedule or rates alone goes on from its last checkpoint",
+                path=True,
             ),
         },
         "eval": _EVAL,

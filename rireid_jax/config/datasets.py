@@ -39,6 +39,8 @@ def parse_dataset(name: str) -> Choice:
     Raises:
       UserError: there is no such data set or size, or the data set has no such preset.
     """
+    if not isinstance(name, str):
+        raise UserError(f"dataset: found {name!r}, expected a name such as 'pedestrians'")
     data, comma, size = name.partition(",")
     dataset, slash, preset = data.partition("/")
     if data in SIZES:

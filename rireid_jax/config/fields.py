@@ -1,6 +1,8 @@
 """Config sections from declared fields: their defaults, and the problems of their values."""
 
-from collections.abc import Iterator
+import difflib
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -36,13 +38,27 @@ def completed(values: ConfigDict, template: ConfigDict) -> ConfigDict:
     return whole
 
 
+def plain(name: str) -> str:
+    """Returns the letters and digits of a name, in lower case: `batch-size` and `Batch_Size` are `batch_size`."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Returns which of the known names a mistyped one most likely is; "" if it is like none."""
+    names = {plain(other): other for other in known}
+    close = difflib.get_close_matches(plain(name), names, 1, cutoff=0.65)
+    return names[close[0]] if close else ""
+
+
 def structure_problems(fields: Fields, values: ConfigDict, path: str) -> Iterator[str]:
     """Yields the unknown and missing fields of a section, and the values whose type is not that of the default."""
     for name in sorted({*fields, *values}):
         field, place = fields.get(name), f"{path}.{name}"
         if field is None:
             new = new_name(place.removeprefix("config."))
-            expected = f"its new name config.{new}" if new else f"one of {', '.join(fields)}"
+            close = nearest(name, fields)
+            expected = f"{path}.{close}" if close else f"one of {', '.join(fields)}"
+            expected = f"its new name config.{new}" if new else expected
             yield f"{place}: found an unknown field, expected {expected}"
         elif name not in values:
             yield f"{place}: found no such field, expected it as in base_config"

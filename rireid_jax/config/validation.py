@@ -4,12 +4,22 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from rireid_jax.components import DATASETS, EXTRACTORS, LOSSES, SUPER_RESOLUTION, Fields
+from rireid_jax.components import (
+    DATASETS,
+    EXTRACTORS,
+    IMAGE_SIZE,
+    LOSSES,
+    SUPER_RESOLUTION,
+    Field,
+    Fields,
+    Slot,
+)
 from rireid_jax.config.base import base_config, base_fields
 from rireid_jax.config.datasets import SIZES, dataset_names
 from rireid_jax.config.fields import completed, structure_problems, value_problems
 from rireid_jax.config.stage_fields import MODULES, stage_config, stage_fields
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 _FROM_EXTRACTOR = {"feature", "logits", "gates", "before_neck"}  # what loss terms may need of it
 
@@ -55,6 +65,31 @@ def with_defaults(config: ConfigDict) -> ConfigDict:
     return whole
 
 
+def with_paths(config: ConfigDict) -> ConfigDict:
+    """Returns a copy of a config in which `~` and variables are expanded in every field that is a path.
+
+    A config without a known data set is returned unchanged; `validate` refuses it.
+
+    Raises:
+      UserError: a path names a user or a variable that does not exist.
+    """
+    if config.get("dataset") not in dataset_names():
+        return config
+    whole = config.copy_and_resolve_references()
+    _expand(_fields(config), whole, "config")
+    return whole
+
+
+def _expand(fields: Fields, values: ConfigDict, path: str) -> None:
+    for name, field in fields.items():
+        place = f"{path}.{name}"
+        if isinstance(field, Field):
+            if field.path and isinstance(values.get(name), str):
+                values[name] = expanded(values[name], place)
+        elif isinstance(values.get(name), ConfigDict):
+            _expand(field.fields() if isinstance(field, Slot) else field, values[name], place)
+
+
 def _fields(config: ConfigDict) -> Fields:
     """Returns all fields of a config, with those of its data set's recipe and of its own stages."""
     fields = base_fields()
@@ -73,7 +108,7 @@ def _structure_problems(config: ConfigDict) -> Iterator[str]:
         return
     expected = DATASETS[config.dataset].recipe
     recipe = config.get("data", {}).get("recipe", expected)
-    if set(recipe) != set(expected):
+    if not set(expected) <= set(recipe):  # fields beyond these are mistyped ones
         yield (
             f"config.dataset: found {config.dataset!r} with a recipe of {', '.join(recipe) or 'nothing'}, expected "
             f"{', '.join(expected)}; choose the data set after the config file, as in "
@@ -98,9 +133,10 @@ def _trial_problems(config: ConfigDict) -> Iterator[str]:
 
 def _run_problems(config: ConfigDict) -> Iterator[str]:
     run, stages = config.run, tuple(config.stages)
-    if not all(isinstance(name, str) for name in run):
-        yield f"config.run: found {run!r}, expected names of stages"
-        return
+    for field, names in (("run", run), ("others", config.others)):
+        if not all(isinstance(name, str) for name in names):
+            yield f"config.{field}: found {names!r}, expected names of stages"
+            return
     if (
         not set(run) - {config.baseline, *config.others}
         or set(run) - set(stages)
@@ -137,7 +173,8 @@ def _stage_problems(config: ConfigDict, name: str) -> Iterator[str]:
         yield f"{path}.neck: found {stage.neck!r}, expected {necks} for {stage.extractor}"
     if stage.super_resolution in SUPER_RESOLUTION and name in config.run:
         multiple = SUPER_RESOLUTION[stage.super_resolution].size_multiple
-        if any(n % multiple for n in config.data.image_size):
+        size = config.data.image_size
+        if not IMAGE_SIZE.problem(size) and any(n % multiple for n in size):
             yield (
                 f"config.data.image_size: found {config.data.image_size!r}, expected two multiples of {multiple} for "
                 f"{stage.super_resolution} in the stage {name}"

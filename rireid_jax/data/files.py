@@ -9,17 +9,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from rireid_jax.data.records import IMAGE_FORMATS, upright_size
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
-
-def _known_formats(names: Iterable[str]) -> tuple[str, ...]:
-    Image.init()  # else Pillow knows the most usual ones alone
-    return tuple(name for name in names if name in Image.OPEN)
-
-
-# What people's images are in. Pillow knows many more: some start other programs to be read, some are
-# cut down to 8 bits a channel without a word. AVIF is read since Pillow 11.3.
-IMAGE_FORMATS = _known_formats(("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF"))
 # Every suffix of a file that decodes; without .pfm, which holds floating-point numbers. Pillow opens MPO, a JPEG with
 # more images behind it, as JPEG.
 IMAGE_SUFFIXES = tuple(
@@ -152,10 +145,10 @@ def some_of(names: Iterable[str]) -> str:
 
 
 def image_width(path: Path) -> int:
-    """Width in pixels by the file's header; 0 where there is none; decoding reports that."""
+    """Width in pixels of the upright image, by the file's header; 0 where there is none; decoding reports that."""
     try:
         with Image.open(path) as image:
-            return image.width
+            return upright_size(image)[0]
     except Exception:  # a broken file makes a decoder raise almost anything
         return 0
 
@@ -188,7 +181,9 @@ def existing_path(raw_dir: str, expected: str) -> Path:
     if not raw_dir:
         raise UserError(f"--config.data.raw_dir: not given, expected {expected}")
     # The methods of pathlib raise where there is no such user, and where a name is too long.
-    path = Path(os.path.expanduser(raw_dir))
+    path = Path(raw_dir)
+    with contextlib.suppress(UserError):  # the error below also says what is expected there
+        path = Path(expanded(raw_dir, "--config.data.raw_dir"))
     if not os.path.exists(path):
         raise UserError(f"--config.data.raw_dir: {raw_dir} is not there, expected {expected}")
     return path

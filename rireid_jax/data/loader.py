@@ -4,6 +4,7 @@ Grain gives the order of training: global batch t is a function of (seed, t) alo
 step and go on with another number of processes or workers.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import grain
 import numpy as np
@@ -22,9 +24,11 @@ from PIL import Image
 
 from rireid_jax.data.augmentation import Augmentation, View
 from rireid_jax.data.batches import Batch, Draw, EvaluationBatch, Source, TrainingBatch
-from rireid_jax.data.records import Record, decode_image, to_rgb
+from rireid_jax.data.records import Record, decode_image, opened_image
 from rireid_jax.data.sampler import IdentityBatches
+from rireid_jax.data.shared_memory import affordable, full_memory_is_named, refuse_dead
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 _READ_AHEAD = 2  # batches, in every worker or in the one thread that decodes
 
@@ -65,8 +69,8 @@ def train_batches(
       resolution_scale: what a record's r is multiplied by, where r = 1 is another width than the
         data set's greatest; r stays at most 1.
       start_step: the batch to begin with; a run that stopped after step t continues with t.
-      workers: decoding processes; 0 decodes in a thread of this process. Each has some five batches
-        in shared memory, which containers must be given enough of (docker run --shm-size).
+      workers: decoding processes; 0 decodes in a thread of this process. Each has six batches in shared
+        memory; where that does not suffice, fewer are taken (`shared_memory.affordable`).
       process_index: of this process.
       process_count: processes that share a global batch.
 
@@ -99,7 +103,7 @@ def train_batches(
         records = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     drawn = records.random_map(Draw(image_size, augmentation))[process_index::process_count]
     batches = drawn.batch(local, drop_remainder=True, batch_fn=assemble)[start_step:]
-    return _batches(batches, workers)
+    return _batches(batches, affordable(workers, local, image_size))
 
 
 def evaluation_batches(
@@ -136,7 +140,7 @@ def evaluation_batches(
 
 
 def load_image(
-    image: str | Path | Image.Image | np.ndarray, image_size: tuple[int, int], index: int = 0
+    image: Any, image_size: tuple[int, int], index: int = 0
 ) -> tuple[UInt8[np.ndarray, "H W 3"], int]:
     """Brings any image to the network's size, by the same code as the batches.
 
@@ -149,22 +153,31 @@ def load_image(
       The image, uint8 `[H, W, 3]`, and its width in pixels before.
 
     Raises:
-      UserError: the file is missing or no image, the array has another shape or type.
+      UserError: the file is missing or no image; the PIL image is unreadable or has more than 8 bits a
+        channel; the array has another shape or type; it is something else.
     """
-    if isinstance(image, str | Path):
+    if isinstance(image, str | os.PathLike):
+        path = expanded(image, f"image {index}")
         try:
-            picture = decode_image(Path(image).read_bytes(), str(image))
+            picture = decode_image(Path(path).read_bytes(), path)
         except OSError as error:
-            raise UserError(f"{image}: {error.strerror}, expected a readable image") from error
+            place = path or f"image {index}"
+            raise UserError(f"{place}: {error.strerror}, expected a readable image") from error
     elif isinstance(image, Image.Image):
-        picture = to_rgb(image)
-    else:
+        picture = opened_image(image, f"image {index}")
+    elif isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
             raise UserError(
                 f"image {index}: found an array {list(image.shape)} of {image.dtype}, expected "
                 "uint8 [H, W, 3]"
             )
         picture = Image.fromarray(image)
+    else:
+        unread = " (cv2.imread returns it for a file that it cannot read)" if image is None else ""
+        raise UserError(
+            f"image {index}: found {type(image).__name__}{unread}, expected a path, a PIL image or a uint8 array "
+            "[H, W, 3]"
+        )
     return View(image_size)(picture), picture.width
 
 
@@ -192,35 +205,24 @@ def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, 
         dataset = batches.to_iter_dataset(options)
 
     def generate() -> Generator[Batch, None, None]:
-        iterator = iter(dataset)
         started: set[BaseProcess] = set()
-        try:
-            for batch in iterator:
-                if workers:  # they hand over shared memory, which must be free when they end
-                    batch = {name: np.array(array) for name, array in batch.items()}
-                    started |= {p for p in multiprocessing.active_children() if "grain" in p.name}
-                    _refuse_dead(started)
-                yield batch
-        except RuntimeError:
-            _refuse_dead(started)  # is why, or else it is another error
-            raise
-        finally:
-            iterator.close()
+        with contextlib.ExitStack() as opened, full_memory_is_named(workers):
+            iterator = iter(dataset)
+            opened.callback(iterator.close)
+            try:
+                for batch in iterator:
+                    if workers:  # they hand over shared memory, which must be free when they end
+                        batch = {name: np.array(array) for name, array in batch.items()}
+                        children = multiprocessing.active_children()
+                        started |= {p for p in children if "grain" in p.name}
+                        refuse_dead(process.exitcode for process in started)
+                    yield batch
+            except RuntimeError as error:
+                # A killed process is why, or else it is another error.
+                refuse_dead([process.exitcode for process in started], error)
+                raise
 
     return generate()
-
-
-def _refuse_dead(workers: set[BaseProcess]) -> None:
-    """Raises UserError if a worker has been killed.
-
-    Grain tells as much when the batches that are decoded already are used up, which may take many slow steps.
-    """
-    codes = [worker.exitcode for worker in workers if worker.exitcode]
-    if codes:
-        raise UserError(
-            f"config.data.workers: a decoding process ended with exit code {codes[0]}, expected all to live as long "
-            "as the run; if memory ran out (-9), take fewer; run the same command again to go on"
-        )
 
 
 def _live_as_long_as_the_parent(index: int, count: int) -> None:

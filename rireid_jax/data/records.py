@@ -6,14 +6,13 @@ import json
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from rireid_jax.data.files import IMAGE_FORMATS
 from rireid_jax.errors import UserError
 
 _STORED_BLOCK = 65_535  # bytes, the most that a block can hold
@@ -22,6 +21,30 @@ FORMAT_VERSION = 1  # of built data sets; raise it when the same recipe would gi
 # Fields of recipes that have got another name since data were first built. Hashes are over the old names, so that
 # what was built and published under them stays what it is.
 _HASHED_AS: Mapping[str, str] = {"trial": "split", "trial_source": "split_source"}
+
+
+def _known_formats(names: Iterable[str]) -> tuple[str, ...]:
+    Image.init()  # else Pillow knows the most usual ones alone
+    return tuple(name for name in names if name in Image.OPEN)
+
+
+# What people's images are in. Pillow knows many more: some start other programs to be read, some are
+# cut down to 8 bits a channel without a word. AVIF is read since Pillow 11.3.
+IMAGE_FORMATS = _known_formats(("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF", "AVIF"))
+
+# By EXIF orientation, what makes an image upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_ITS_SIDE = (5, 6, 7, 8)
+# Where Pillow keeps an orientation.
+_METADATA = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 
 # Pillow's remarks on doubtful metadata and great sizes do not name the file; `decode_image` does.
 warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
@@ -149,16 +172,23 @@ def encode_jpeg(image: Image.Image, quality: int) -> bytes:
 
 
 def encoded_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of an encoded image, from its header alone."""
+    """(width, height) of an encoded image as `decode_image` returns it, from its header alone."""
     with Image.open(io.BytesIO(data)) as image:
-        return image.size
+        return upright_size(image)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) that an opened image has once its EXIF orientation is applied."""
+    width, height = image.size
+    return (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height)
 
 
 def decode_image(data: bytes, name: str) -> Image.Image:
-    """Decodes an image to RGB, 8 bits a channel.
+    """Decodes an image to RGB, 8 bits a channel, upright.
 
     Grey, palette and CMYK images are converted, an alpha channel is dropped. An orientation in the
-    EXIF data is ignored, as re-identification code does: pixels come as they are stored.
+    EXIF data is applied, as image viewers do: a person who stands before a camera held on its side
+    stands in the image. (In a PNG it counts if it is stored before the pixels.)
 
     Args:
       data: the bytes of an image file.
@@ -180,18 +210,40 @@ def decode_mask(data: bytes, name: str) -> Image.Image:
     return _load(data, name).convert("L")
 
 
+def opened_image(image: Image.Image, name: str) -> Image.Image:
+    """Brings a PIL image, perhaps not yet loaded, to RGB by the rules of `decode_image`.
+
+    Args:
+      image: of any mode of 8 bits; not changed. An EXIF orientation that it still names is applied;
+        `PIL.ImageOps.exif_transpose` applies and removes it.
+      name: of the image, for the error.
+
+    Raises:
+      UserError: as for `decode_image`.
+    """
+    return to_rgb(_loaded(image, name))
+
+
 def _load(data: bytes, name: str) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=IMAGE_FORMATS)
-        deep = _is_deep(image)
-        if not deep and not _is_huge(image):
-            image.load()
     except UnidentifiedImageError as error:
         reason = f"no {', '.join(IMAGE_FORMATS)}" if data else "an empty file"
         raise UserError(f"{name}: found {reason}, expected a readable image") from error
     except Exception as error:  # a broken file makes a decoder raise almost anything
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{name}: found {reason}, expected a readable image") from error
+        raise _unreadable(name, error) from error
+    return _loaded(image, name)
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
+    """An opened image with its pixels, upright; UserError for what `decode_image` refuses."""
+    try:
+        deep = _is_deep(image)
+        turn = _TURNS.get(_orientation(image))  # before loading, as `upright_size` sees it
+        if not deep and not _is_huge(image):
+            image.load()
+    except Exception as error:
+        raise _unreadable(name, error) from error
     if deep:
         raise UserError(f"{name}: found more than 8 bits a channel, expected an 8-bit image")
     if _is_huge(image):
@@ -199,15 +251,44 @@ def _load(data: bytes, name: str) -> Image.Image:
             f"{name}: found {image.width}x{image.height} pixels, expected at most "
             f"{Image.MAX_IMAGE_PIXELS:,}"
         )
-    return image
+    if 0 in image.size:
+        raise UserError(f"{name}: found {image.width}x{image.height} pixels, expected some")
+    if turn is None:
+        return image
+    upright = image.transpose(turn)
+    for key in _METADATA:  # else somebody else would turn it once more
+        upright.info.pop(key, None)
+    return upright
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, of an image as Pillow gives it; 1: upright."""
+    if image.format == "TIFF":  # Pillow turns these itself
+        return 1
+    if (
+        image.format == "PNG" and "exif" not in image.info
+    ):  # to look behind the pixels takes decoding them
+        return 1
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # damaged metadata say nothing
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _unreadable(name: str, error: Exception) -> UserError:
+    reason = f"{type(error).__name__}: {error}"
+    return UserError(f"{name}: found {reason}, expected a readable image")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Converts an 8-bit image of any mode; an alpha channel or transparent colour is dropped."""
     if image.mode == "RGB":
         return image
-    if image.mode == "P" and "transparency" in image.info:
+    if (image.mode == "P" and "transparency" in image.info) or image.mode == "RGBa":
         image = image.convert("RGBA")
+    elif image.mode == "La":  # as "RGBa", multiplied by its alpha channel
+        image = image.convert("LA")
     return image.convert("RGB")
 
 

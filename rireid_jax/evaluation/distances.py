@@ -66,6 +66,8 @@ def labelled_features(
         UserError: an array has the wrong shape or type, is empty, or the features are not finite.
     """
     try:
+        if np.iscomplexobj(features):
+            raise TypeError("found complex ones")  # NumPy would drop a part
         with np.errstate(over="ignore"):  # what float32 cannot hold is reported below
             features = np.asarray(features, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -82,7 +84,12 @@ def labelled_features(
         )
     labels = []
     for field, values in (("pids", pids), ("camids", camids)):
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except (TypeError, ValueError) as error:  # rows of different lengths, or on another device
+            raise UserError(
+                f"{name}_{field}: expected an array of integers [N], {error}"
+            ) from error
         if array.shape != (len(features),) or not np.issubdtype(array.dtype, np.integer):
             raise UserError(
                 f"{name}_{field}: found {array.dtype} of shape {list(array.shape)}, "

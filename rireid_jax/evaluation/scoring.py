@@ -16,6 +16,7 @@ from rireid_jax.components import PROTOCOLS
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.distances import labelled_features
 from rireid_jax.evaluation.ranking import Ranking
+from rireid_jax.parallel import find_devices
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -106,10 +107,14 @@ def rank_queries(
     seed: int = 0,
 ) -> Ranking:
     """As `rank`, but the result of each query, for `summarize` and `by_resolution`."""
+    find_devices(alone=True)
+    if not isinstance(protocol, str):
+        raise UserError(f"protocol: found {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[protocol]
-    if repeats < 1 or seed < 0:
+    whole = (isinstance(n, int | np.integer) and not isinstance(n, bool) for n in (repeats, seed))
+    if not all(whole) or repeats < 1 or seed < 0:
         raise UserError(
-            f"repeats, seed: found {repeats}, {seed}, expected repeats >= 1 and seed >= 0"
+            f"repeats, seed: found {repeats!r}, {seed!r}, expected repeats >= 1 and seed >= 0, whole numbers"
         )
     query = labelled_features("query", query_features, query_pids, query_camids)
     gallery = labelled_features("gallery", gallery_features, gallery_pids, gallery_camids)

@@ -1,8 +1,10 @@
 """The API for users: a trained network as a function of images."""
 
 import functools
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,21 +14,22 @@ from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
-from rireid_jax.components import EXTRACTORS
+from rireid_jax.components import EXTRACTORS, IMAGE_SIZE
 from rireid_jax.config import final_stage
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import DeviceBatch, Engine, compared
 from rireid_jax.models.network import Network, Outputs, create_network
 from rireid_jax.models.pixels import denormalise
-from rireid_jax.parallel import Parallel
+from rireid_jax.parallel import Parallel, find_devices
+from rireid_jax.paths import expanded
 from rireid_jax.runs.workdir import read_config, trial_folders
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
 
 logger = logging.getLogger(__name__)
 
-Images = Sequence[str | Path | Image.Image | np.ndarray]
+Images = Iterable[str | Path | Image.Image | np.ndarray]
 
 
 class Extractor:
@@ -53,7 +56,20 @@ class Extractor:
           image_size: (height, width) of the network's input; images of any size are resized to it.
           batch_size: greatest number of images on the devices at once.
           normalised: whether features are divided by their L2 norm.
+
+        Raises:
+          UserError: an argument is none of these.
         """
+        if not isinstance(network, Network):
+            raise UserError(f"network: found {type(network).__name__}, expected a Network")
+        if not isinstance(variables, Mapping) or "params" not in variables:
+            raise UserError(
+                "variables: found no params, expected {'params': ..., 'batch_stats': ...}"
+            )
+        if not isinstance(normalised, bool):
+            raise UserError(f"normalised: found {normalised!r}, expected True or False")
+        batch_size = _checked_count("batch_size", batch_size)
+        image_size = _checked_size(image_size, network)
         self.image_size = image_size
         self._network = network
         parallel = Parallel("shard_map", alone=True)
@@ -84,17 +100,23 @@ class Extractor:
           UserError: the folder holds no run, or one over several trials, or the stage has no such
             checkpoint.
         """
-        config = read_config(str(workdir))
-        trials = [Path(folder).name for folder in trial_folders(str(workdir))]
+        find_devices(alone=True)
+        _checked_count("batch_size", batch_size)
+        if checkpoint not in ("last", "best"):
+            raise UserError(f"checkpoint: found {checkpoint!r}, expected 'last' or 'best'")
+        workdir = expanded(workdir, "workdir")
+        if not workdir:
+            raise UserError("workdir: found '', expected the work directory of a run")
+        config = read_config(workdir)
+        trials = [Path(folder).name for folder in trial_folders(workdir)]
         if trials:
             raise UserError(
                 f"{workdir}: found a run over several trials, expected the folder of one of them: "
                 f"{', '.join(trials)} in it"
             )
-        stage = stage or final_stage(config)
-        if stage not in config.stages:
-            raise UserError(f"stage: found {stage!r}, expected one of {', '.join(config.stages)}")
-        with Checkpoints(str(workdir), stage) as checkpoints:
+        stage = final_stage(config) if stage == "" else stage
+        _check_stage(stage, config)
+        with Checkpoints(workdir, stage) as checkpoints:
             step = None
             if checkpoint == "best":
                 step = checkpoints.best_step()
@@ -113,7 +135,12 @@ class Extractor:
     def from_variables(
         cls, config: ConfigDict, stage: str, variables: dict[str, Any], batch_size: int = 64
     ) -> "Extractor":
-        """A stage's network with the given variables."""
+        """A stage's network with the given variables.
+
+        Raises:
+          UserError: the config has no such stage, or an argument of `Extractor` is wrong.
+        """
+        _check_stage(stage, config)
         network = create_network(config, stage, num_classes(config, stage, variables))
         size, normalised = tuple(config.data.image_size), config.eval.normalise
         return cls(network, variables, size, batch_size, normalised)
@@ -139,11 +166,14 @@ class Extractor:
         Raises:
           UserError: the file cannot be read, holds anything else than tensors, or lacks one.
         """
+        find_devices(alone=True)
         loaders = {"released": load_released, "resnet50": load_resnet50}
-        if variant not in loaders:
+        _checked_count("batch_size", batch_size)
+        if not isinstance(variant, str) or variant not in loaders:
             raise UserError(f"variant: found {variant!r}, expected one of {', '.join(loaders)}")
         network, variables, report = loaders[variant](path)
-        (logger.warning if report.unexpected else logger.info)("%s: %s", path, report)
+        noteworthy = report.unexpected or report.prefix
+        (logger.warning if noteworthy else logger.info)("%s: %s", path, report)
         return cls(network, variables, image_size, batch_size)
 
     def to_torch(self, path: str | Path) -> None:
@@ -158,10 +188,11 @@ class Extractor:
         """Features to compare by Euclidean distance, float32.
 
         Args:
-          images: paths, PIL images, or uint8 arrays [H, W, 3] of any sizes.
+          images: a list, a generator or the like of paths, PIL images, or uint8 arrays [H, W, 3] in RGB, of any
+            sizes. An EXIF orientation of a file or of a PIL image is applied, an alpha channel is dropped.
 
         Raises:
-          UserError: an image cannot be read, or the network has no extractor.
+          UserError: an image cannot be read or has more than 8 bits a channel, or the network has no extractor.
         """
         self._require_extractor()
         return self._run(images, "feature")
@@ -183,16 +214,21 @@ class Extractor:
             )
 
     def _run(self, images: Images, output: str) -> np.ndarray:
-        if isinstance(images, str | Path | Image.Image | np.ndarray):
-            raise UserError(f"images: found one {type(images).__name__}, expected a list of images")
+        one = isinstance(images, str | bytes | os.PathLike | Image.Image | np.ndarray)
+        if one or not isinstance(images, Iterable) or isinstance(images, Mapping | Set):
+            found = f"{'one ' if one else ''}{type(images).__name__}"
+            raise UserError(f"images: found {found}, expected a list of images")
         return self._engine.run(self._variables, self._batches(images), output)[output]
 
     def _batches(self, images: Images) -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, max(1, len(images)), self._batch_size):  # no images: padding alone
+        rest = enumerate(images)
+        for number in itertools.count():
             loaded = [
-                load_image(image, self.image_size, start + i)
-                for i, image in enumerate(images[start : start + self._batch_size])
+                load_image(image, self.image_size, i)
+                for i, image in itertools.islice(rest, self._batch_size)
             ]
+            if number and not loaded:  # no images at all: padding alone
+                return
             # Padded to powers of two, so that any number of images needs a handful of compilations.
             size = self._num_devices
             while size < len(loaded):
@@ -217,6 +253,30 @@ def _rows(
         feature = compared(feature, normalised)
     restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
     return {"feature": feature, "gates": outputs.gates, "restored": restored}
+
+
+def _checked_count(name: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{name}: found {value!r}, expected a whole number of at least 1")
+    return int(value)
+
+
+def _checked_size(size: Any, network: Network) -> tuple[int, int]:
+    """(height, width) as the network takes it, from any sequence of two numbers."""
+    numbers = tuple(size) if isinstance(size, Iterable) else size
+    expected = IMAGE_SIZE.problem(numbers)
+    multiple = getattr(network.super_resolution, "size_multiple", 1)
+    if not expected and any(n % multiple for n in numbers):
+        expected = f"two multiples of {multiple}"
+    if expected:
+        raise UserError(f"image_size: found {size!r}, expected {expected}")
+    height, width = numbers
+    return height, width
+
+
+def _check_stage(stage: Any, config: ConfigDict) -> None:
+    if not isinstance(stage, str) or stage not in config.stages:
+        raise UserError(f"stage: found {stage!r}, expected one of {', '.join(config.stages)}")
 
 
 def num_classes(config: ConfigDict, stage: str, variables: dict[str, Any]) -> int:

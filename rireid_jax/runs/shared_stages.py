@@ -1,7 +1,6 @@
 """Stages that another run has trained already, on the same data: with the same outcome, or to go on from."""
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,7 +178,7 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
 
 def _earlier(config: ConfigDict) -> str:
     """The folder that a run goes on from: of the same trial, if it has trials."""
-    other = os.path.expanduser(config.init.workdir)
+    other: str = config.init.workdir
     if config.data.trials and distributed.from_first(lambda: trial_folders(other)):
         return trial_folder(other, config.data.trials[0])
     return other

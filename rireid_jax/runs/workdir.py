@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from rireid_jax import distributed
 from rireid_jax.components import DATASETS
-from rireid_jax.config import with_defaults
+from rireid_jax.config import with_defaults, with_paths
 from rireid_jax.config.imports import import_modules
 from rireid_jax.config.renamed import new_name, old_fields
 from rireid_jax.errors import UserError
@@ -86,7 +86,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
     if path.exists():
         _refuse_older(workdir, _read_json(path, "a run's config"))
     if path.exists() and any(map(has_checkpoints, (workdir, *trial_folders(workdir)))):
-        theirs = read_config(workdir).to_dict()
+        theirs = with_paths(read_config(workdir)).to_dict()  # older versions kept `~`
         differing = [
             f"config.{field} is {mine!r} here and {other!r} there"
             for field, mine, other in differences(ours, jsonable(theirs), free_fields())
@@ -222,7 +222,7 @@ def read_results(workdir: str, config: ConfigDict) -> dict[str, Any] | None:
     if not isinstance(theirs, dict):
         return None
     # It may be of a version, or of a process, with fewer fields.
-    theirs = jsonable(_completed(_tuples(theirs)).to_dict())
+    theirs = jsonable(with_paths(_completed(_tuples(theirs))).to_dict())
     return None if any(differences(ours, theirs, _idle_fields())) else results
 
 

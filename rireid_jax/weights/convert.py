@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rireid_jax.models.rife import Gating
 from rireid_jax.models.rife_released import ReleasedRIFE
 from rireid_jax.models.torch_names import AXES, COUNTER, Place, Tensor
 from rireid_jax.weights.files import StateDict, read_state_dict
+from rireid_jax.weights.prefixes import with_names
 
 Variables = dict[str, dict[str, Any]]
 
@@ -27,7 +28,8 @@ _AFTER_BACKBONE = re.compile(r"(fc|classifier|last_linear|heads)\..*|pixel_(mean
 # Other spellings of a backbone's keys, and ours: those of fast-reid, of the SE-ResNet50 of pretrained-models.pytorch
 # (also used by torchreid), and of the DenseNet121 file that torchvision downloads.
 _SPELLINGS = (
-    (re.compile(r"^backbone\.|^layer0\."), ""),
+    (re.compile(r"^backbone\."), ""),
+    (re.compile(r"(^|\.)layer0\."), r"\1"),
     (re.compile(r"\.se_module\."), ".se."),
     (re.compile(r"(\.denselayer\d+\.(norm|conv))\.([12])\."), r"\1\3."),
 )
@@ -41,14 +43,18 @@ class Loaded:
       loaded: keys whose values are now in our variables.
       skipped: known keys that have no use here.
       unexpected: unknown keys.
+      prefix: how the keys of the file differ from those looked for, in words; "" if they do not.
     """
 
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     unexpected: tuple[str, ...]
+    prefix: str = ""
 
     def __str__(self) -> str:
         text = f"{len(self.loaded)} keys loaded, {len(self.skipped)} skipped"
+        if self.prefix:
+            text += f", {self.prefix}"
         if self.unexpected:
             text += f", {len(self.unexpected)} unexpected: {_some(self.unexpected)}"
         return text
@@ -64,11 +70,15 @@ def load_released(path: str | Path) -> tuple[Network, Variables, Loaded]:
       UserError: the file cannot be read, or lacks a tensor.
     """
     state = read_state_dict(path)
-    identities = state.get("model1.fc.weight", np.zeros((0, 0))).shape[0]
-    extractor = ReleasedRIFE(identities, gating=Gating(16), last_stride=1)
-    network = Network(ReleasedFFSR(), extractor)
+    state, prefix = with_names(state, _released(identities=1).torch_names(), str(path))
+    network = _released(state.get("model1.fc.weight", np.zeros((0, 0))).shape[0])
     variables, report = from_state_dict(state, network, str(path))
-    return network, variables, report
+    return network, variables, replace(report, prefix=prefix)
+
+
+def _released(identities: int) -> Network:
+    extractor = ReleasedRIFE(identities, gating=Gating(16), last_stride=1)
+    return Network(ReleasedFFSR(), extractor)
 
 
 def load_resnet50(path: str | Path) -> tuple[Network, Variables, Loaded]:
@@ -85,7 +95,7 @@ def load_resnet50(path: str | Path) -> tuple[Network, Variables, Loaded]:
       UserError: the file cannot be read, or lacks a tensor.
     """
     state = read_state_dict(path)
-    last_stride = 1 if any(key.startswith("backbone.") for key in state) else 2
+    last_stride = 1 if any(re.match(r"(.*\.)?backbone\.", key) for key in state) else 2
     extractor = ResNet(num_classes=0, neck="none", last_stride=last_stride)
     network = Network(None, extractor)
     variables = zero_variables(network)
@@ -174,10 +184,21 @@ def _fill(
     source: str,
 ) -> Loaded:
     """Puts the tensor of every row in its places; `unused` matches keys that have no counterpart here."""
+    state, prefix = with_names(state, rows, source)
+    known = (_COUNTERS, *unused)
     problems = []
     missing = [row.names[0] for row in rows if not any(name in state for name in row.names)]
     if missing:
-        problems.append(f"{len(missing)} of {len(rows)} tensors are missing: {_some(missing)}")
+        expected = {name for row in rows for name in row.names}
+        others = [
+            key
+            for key in sorted(state.keys() - expected)
+            if not any(p.fullmatch(key) for p in known)
+        ]
+        found = f" (found {len(others)} others: {_some(others)})" if others else ""
+        problems.append(
+            f"{len(missing)} of {len(rows)} tensors are missing: {_some(missing)}{found}"
+        )
     loaded: list[str] = []
     for row in rows:
         names = [name for name in row.names if name in state]
@@ -197,9 +218,9 @@ def _fill(
     if problems:
         raise UserError(f"{source}: {_some(problems, '; ')}")
     rest = sorted(state.keys() - set(loaded))
-    skipped = {key for key in rest if any(p.fullmatch(key) for p in (_COUNTERS, *unused))}
+    skipped = {key for key in rest if any(p.fullmatch(key) for p in known)}
     unexpected = tuple(key for key in rest if key not in skipped)
-    return Loaded(tuple(loaded), tuple(sorted(skipped)), unexpected)
+    return Loaded(tuple(loaded), tuple(sorted(skipped)), unexpected, prefix)
 
 
 def _fault(array: np.ndarray, row: Tensor, variables: Variables) -> str | None:
@@ -222,5 +243,7 @@ def _get(tree: Any, place: Place) -> Any:
 
 def _some(items: Iterable[str], separator: str = ", ") -> str:
     items = list(items)
+    if separator == ", ":  # names, which may be of any length in somebody's file
+        items = [f"{item[:57]}..." if len(item) > 60 else item for item in items]
     more = f"{separator}and {len(items) - 4} more" if len(items) > 4 else ""
     return separator.join(items[:4]) + more

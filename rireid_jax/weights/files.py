@@ -11,6 +11,7 @@ import numpy as np
 import safetensors.numpy
 
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
 
 StateDict = Mapping[str, np.ndarray]
 
@@ -47,7 +48,7 @@ def read_state_dict(path: str | Path) -> StateDict:
     Raises:
       UserError: there is no such file, it is damaged, or it contains more than data.
     """
-    path = Path(path).expanduser()
+    path = Path(expanded(path, "path"))
     if not path.is_file():
         raise UserError(f"{path}: found no such file, expected PyTorch weights")
     arrays = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
@@ -63,7 +64,7 @@ def write_state_dict(path: str | Path, state: StateDict) -> None:
     Raises:
       UserError: the file cannot be written, or PyTorch is needed but not installed.
     """
-    path = Path(path).expanduser()
+    path = Path(expanded(path, "path"))
     try:
         if path.suffix == ".safetensors":
             safetensors.numpy.save_file(dict(state), path)
@@ -101,6 +102,7 @@ def _read_torch(path: Path) -> StateDict:
     for name in _WRAPPERS:
         if isinstance(payload, dict) and isinstance(payload.get(name), dict):
             payload = payload[name]
+    payload = _only_weights(path, payload, torch)
     if not isinstance(payload, dict):
         raise UserError(f"{path}: found {type(payload).__name__}, expected a state_dict")
     state = {}
@@ -111,6 +113,21 @@ def _read_torch(path: Path) -> StateDict:
             )
         state[key] = _array(path, key, value)
     return state
+
+
+def _only_weights(path: Path, payload: Any, torch: Any) -> Any:
+    """The dictionary of tensors inside a checkpoint that has one under any other name."""
+    if not isinstance(payload, dict) or any(isinstance(v, torch.Tensor) for v in payload.values()):
+        return payload
+    found = [
+        name
+        for name, value in payload.items()
+        if isinstance(value, dict) and any(isinstance(v, torch.Tensor) for v in value.values())
+    ]
+    if len(found) > 1:
+        names = ", ".join(map(repr, found))
+        raise UserError(f"{path}: found weights under {names}, expected those of one network")
+    return payload[found[0]] if found else payload
 
 
 def _array(path: Path, key: str, tensor: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import forked
 import pytest
@@ -70,6 +71,19 @@ MISTAKES = [
     (["configs/joint.py"], "found 'configs/joint.py', expected flags only"),
     ([CONFIG, "--workdir"], "--workdir"),
     (["--config.seed=1", CONFIG], "--config.seed=1"),
+    # Paths that no shell has expanded.
+    (["--config=~nosuchuser/x.py"], "--config: found '~nosuchuser/x.py' without a user's folder"),
+    (["--config=$HOME/nosuch.py"], f"--config: found no file {Path.home()}/nosuch.py"),
+    (["--config", "~/nosuch.py:folder"], f"--config: found no file {Path.home()}/nosuch.py"),
+    ([CONFIG, "--workdir=$NOSUCH/x"], "--workdir: found '$NOSUCH/x' without a variable $NOSUCH"),
+    (
+        [CONFIG, "--config.data.dir=~nosuchuser"],
+        "config.data.dir: found '~nosuchuser' without a user's",
+    ),
+    (
+        [CONFIG, "--workdir=~/nosuch", "--mode=evaluate"],
+        f"{Path.home()}/nosuch: found no config.json",
+    ),
     # Unknown fields.
     (
         [CONFIG, "--config.checkpoint.kepp=5"],
@@ -83,6 +97,54 @@ MISTAKES = [
         "a field of config.eval: batch_size, bins, every_epochs",
     ),
     ([CONFIG, "--config.seed.zzz=1"], "--config.seed.zzz: found an unknown field"),
+    # Spelled in other ways, which ml_collections fails at in ways of its own.
+    *(
+        (
+            [CONFIG, *flags],
+            f"{flags[0].partition('=')[0]}: found an unknown {kind}, expected {field}",
+        )
+        for kind, field, *spellings in (
+            (
+                *("field", "--config.batch_size"),
+                *(
+                    ["--config.batch-size=4"],
+                    ["--config.batch-size", "4"],
+                    ["--config.BatchSize=4"],
+                ),
+                *(
+                    ["--config.batch_size:4"],
+                    ["--config..batch_size=4"],
+                    ["--config.batch_size.x=4"],
+                ),
+            ),
+            ("field", "a field of config: baseline, ", ["--config.=4"]),
+            ("field", "the flag --workdir", ["--config.workdir=x"]),
+            (
+                *("field", "a field of config.stages.joint.losses: "),
+                ["--config.stages.joint.losses.nosuch.weight=1"],
+            ),
+            ("field", "--config.data.dir", ["--config.data.dir.x=4"], ["--config.data.dri=x"]),
+            (
+                *("field", "--config.stages.joint.optimizer.extractor.weight_decay"),
+                ["--config.stages.joint.optimizer.extractor.weight-decay=1", "--config.seed=5"],
+            ),
+            (
+                *("field", "a field of config.stages.joint.optimizer.extractor: gate_factor, "),
+                ["--config.stages.joint.optimizer.extractor.lr=1"],
+            ),
+            (
+                *("flag", "--config.batch_size"),
+                *(["--batch_size=4"], ["--batch-size=4"], ["--config-batch_size=4"]),
+                *(["--config['batch_size']=4"], ["--noconfig.batch_size"]),
+            ),
+            ("flag", "--config.data.dir", ["--data.dir=x"]),
+            ("flag", "--config.stages.backbone.epochs or --config.", ["--epochs=3"]),
+            ("flag", "--workdir", ["--work-dir=x"], ["--Workdir=x"]),
+        )
+        for flags in spellings
+    ),
+    (["--config=configs/jiont.py"], "such as configs/joint.py, perhaps configs/joint.py"),
+    ([CONFIG, "--flagfile=nosuch"], "--flagfile: "),
     # Fields of older versions.
     (
         [CONFIG, "--config.loss.beta=0.2"],
@@ -113,12 +175,26 @@ MISTAKES = [
         [CONFIG, "--config.data.image_size=64"],
         "config.data.image_size: found (64,), expected (height, width), two positive multiples",
     ),
+    (
+        [CONFIG, "--config.data.dir="],
+        "config.data.dir: found '', expected a folder, such as 'data'",
+    ),
+    ([CONFIG, "--verbosity=x"], "--verbosity: found 'x', expected another value"),
+    ([CONFIG, "--config.data.image_size=64x32"], "config.data.image_size: found ('64x32',)"),
+    ([CONFIG, "--config.others=([1],)"], "config.others: found ([1],), expected names of stages"),
     ([CONFIG, "--config.data={'dir': 'x'}"], "config.data.raw_dir: found no such field"),
     (
         [CONFIG, "--config.dataset=folder"],
         "choose the data set after the config file, as in --config configs/joint.py:folder",
     ),
 ]
+
+
+def test_a_mistake_in_a_file_of_flags(tmp_path):
+    (tmp_path / "flags").write_text("--config.batch-size=4\n")
+    line = error_line(tmp_path / "output", CONFIG, f"--flagfile={tmp_path / 'flags'}")
+    expected = "expected --config.batch_size"
+    assert line == f"--config.batch-size: found an unknown field, {expected}"
 
 
 def test_mistakes(tmp_path):
@@ -192,7 +268,7 @@ def test_a_bug_in_a_config_file_gives_a_traceback(tmp_path, content, last):
             "    config.run = ('rife',)\n"
             "    config.checkpoint.kepp = 5\n"
             "    return config\n",
-            "config.checkpoint.kepp: found an unknown field, expected one of ",
+            "config.checkpoint.kepp: found an unknown field, expected config.checkpoint.keep",
         ),
         (
             "from rireid_jax.config import base_config\n"
@@ -201,6 +277,23 @@ def test_a_bug_in_a_config_file_gives_a_traceback(tmp_path, content, last):
             "    config.loss.beta = 0.2\n"
             "    return config\n",
             "found the field 'loss' of an older version, expected config.stages.STAGE.losses",
+        ),
+        (
+            "from rireid_jax.config import base_config\n"
+            "def get_config(dataset):\n"
+            "    config = base_config(dataset)\n"
+            "    config.stages.jiont.epochs = 3\n"
+            "    return config\n",
+            "mine.py, line 4: found an unknown field 'jiont', expected joint",
+        ),
+        (
+            "from rireid_jax.config import base_config\n"
+            "def get_config(dataset):\n"
+            "    config = base_config(dataset)\n"
+            "    config.run = ('rife',)\n"
+            "    config.data.recipe.degrad = True\n"
+            "    return config\n",
+            "config.data.recipe.degrad: found an unknown field, expected config.data.recipe.degrade",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from small_recipes import build_preset
 
 from rireid_jax.data.build import hold_out
@@ -48,6 +48,28 @@ def test_splits_identities_cameras(tmp_path):
         for split in pids
     }
     assert built.train_pids == (1, 2)
+
+
+def test_images_of_a_camera_held_on_its_side(tmp_path):
+    """Widths, sizes and pixels are those of the upright image."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for person in "abcd":
+        for n in range(2):
+            path = write_image(tmp_path / "raw" / person / f"{n}.png", size=(80, 40))
+            with Image.open(path) as image:
+                image.save(path, exif=exif)
+    stored = build_preset("folder", tmp_path / "raw", tmp_path)
+    assert stored.width_max == 40
+    for source in stored.splits.values():
+        for record in source:
+            whole = ImageOps.exif_transpose(Image.open(tmp_path / "raw" / record.name))
+            np.testing.assert_array_equal(decode_image(record.image, ""), whole)
+            assert record.resolution == 1
+    degraded = build_preset("folder", tmp_path / "raw", tmp_path, degrade=True)
+    for record in degraded.splits["query"]:
+        low = decode_image(record.image, "")
+        assert low.height == pytest.approx(2 * low.width, abs=1)
 
 
 def test_images_are_stored_as_they_are(tmp_path):

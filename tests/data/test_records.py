@@ -8,14 +8,17 @@ import sys
 import numpy as np
 import pytest
 from damages.images import BAD_IMAGES, HARMLESS
-from PIL import Image
+from PIL import Image, ImageOps
 
+from rireid_jax.data.files import image_width
 from rireid_jax.data.records import (
     ProtocolHash,
     ProtocolRow,
     decode_image,
     decode_mask,
     encode_png,
+    encoded_size,
+    opened_image,
     recipe_hash,
 )
 from rireid_jax.errors import UserError
@@ -36,12 +39,46 @@ def encoded(image: Image.Image, form: str, **options) -> bytes:
 
 @pytest.mark.parametrize("harmless", HARMLESS)
 def test_unusual_images_become_rgb(harmless):
-    """Of any mode, with metadata; an orientation in EXIF is ignored."""
+    """Of any mode, with metadata; an orientation in EXIF is applied."""
     data = HARMLESS[harmless](encoded(Image.new("RGB", (4, 6), (255, 255, 255)), "JPEG"))
     decoded = decode_image(data, "x")
-    assert (decoded.mode, decoded.size) == ("RGB", (4, 6))
+    size = (6, 4) if harmless == "rotated JPEG" else (4, 6)
+    assert (decoded.mode, decoded.size) == ("RGB", size)
+    assert encoded_size(data) == size
     if harmless != "TIFF in Lab":
         assert decoded.getextrema() == ((255, 255),) * 3
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "MPO"])
+def test_orientation_is_applied_once(form, tmp_path):
+    """In what is decoded, in sizes from headers, and not again in what is already upright."""
+    picture = Image.effect_noise((8, 12), 60).convert("RGB")
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encoded(picture, form, exif=exif)
+        expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        assert expected.size == ((12, 8) if orientation > 4 else (8, 12))
+        decoded = decode_image(data, "x")
+        np.testing.assert_array_equal(decoded, expected)
+        np.testing.assert_array_equal(opened_image(decoded, "x"), expected)
+        np.testing.assert_array_equal(opened_image(Image.open(io.BytesIO(data)), "x"), expected)
+        assert encoded_size(data) == expected.size
+        (tmp_path / "a").write_bytes(data)
+        assert image_width(tmp_path / "a") == expected.width
+
+
+@pytest.mark.filterwarnings(r"ignore:::PIL\.")
+def test_damaged_metadata_say_nothing():
+    data = encoded(Image.new("RGB", (4, 6)), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert decode_image(data, "x").size == encoded_size(data) == (4, 6)
+    for value in (0, 9, 99):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        assert decode_image(encoded(Image.new("RGB", (4, 6)), "JPEG", exif=exif), "x").size == (
+            4,
+            6,
+        )
 
 
 def test_transparent_palette():

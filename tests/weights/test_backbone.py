@@ -26,6 +26,7 @@ from rireid_jax.weights import (
     load_resnet50,
     read_state_dict,
 )
+from rireid_jax.weights.prefixes import with_names
 
 pytestmark = pytest.mark.torch
 
@@ -146,6 +147,89 @@ def test_safetensors_are_read(tmp_path):
     read = read_state_dict(tmp_path / "resnet.safetensors")
     assert read.keys() == state.keys()
     assert all(np.array_equal(read[name], tensor) for name, tensor in state.items())
+
+
+def prefixed(state, prefix):
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+PREFIXES = ("base.", "model.", "module.encoder_q.", "_orig_mod.", "a.b.c.", "model.backbone.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("name", ["resnet50", "densenet121"])
+def test_a_prefix_is_taken_off_and_said(name, prefix, tmp_path):
+    state, _ = trunk_of(name)
+    torch.save(state, tmp_path / "plain.pth")
+    torch.save(prefixed(state, prefix), tmp_path / "prefixed.pth")
+    expected, plain = started(name, tmp_path / "plain.pth")
+    variables, report = started(name, tmp_path / "prefixed.pth")
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    assert (report.loaded, report.skipped) == (plain.loaded, plain.skipped)
+    assert f"prefix {prefix.removeprefix('module.')!r} taken off" in str(report)
+    assert plain.prefix == ""
+
+
+def test_other_files_with_prefixes(tmp_path):
+    """SE-ResNet50 in another spelling, MoCo's two networks, a network among others, one in a wrapper of its own."""
+    state, _ = trunk_of("se_resnet50")
+    torch.save(prefixed(as_pretrained_models(state), "net."), tmp_path / "se.pth")
+    assert started("se_resnet50", tmp_path / "se.pth")[1].unexpected == ()
+    state, _ = trunk_of("resnet50")
+    expected, _ = started("resnet50", saved(state, tmp_path))
+    slow = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+    moco = prefixed(state, "module.encoder_q.") | prefixed(slow, "module.encoder_k.")
+    others = {"decoder.conv1.weight": torch.zeros(3), "queue": torch.zeros(3)}
+    for content in (
+        {"state_dict": moco | {"module.queue": torch.zeros(9)}},
+        prefixed(state, "base.") | others,
+        {"model_state_dict": state, "epoch": 3, "optimizer": {"state": {}}},
+    ):
+        variables, _ = started("resnet50", saved(content, tmp_path))
+        jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    for content, message in (
+        (
+            prefixed(state, "one.") | prefixed(slow, "two."),
+            r"below 'one\.' and 'two\.', expected one",
+        ),
+        ({"student": state, "teacher": slow}, "weights under 'student', 'teacher', expected those"),
+    ):
+        with pytest.raises(UserError, match=message):
+            started("resnet50", saved(content, tmp_path))
+
+
+def saved(content, folder):
+    torch.save(content, folder / "file.pth")
+    return folder / "file.pth"
+
+
+def test_a_prefix_that_is_not_there():
+    """DenseNet121 without torchvision's "features."; and all names of a network of ours."""
+    state = {key: tensor.numpy() for key, tensor in trunk_of("densenet121")[0].items()}
+    network = narrow("densenet121")
+    rows = [row for row in network.extractor.backbone_names()]
+    bare = {key.removeprefix("features."): value for key, value in state.items()}
+    found, words = with_names(bare, rows, "x")
+    assert {name for row in rows for name in row.names} <= found.keys()
+    assert words == "prefix 'features.' put in front"
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.module."])
+def test_a_prefix_of_a_whole_network(prefix):
+    state, network = released_state()
+    expected, plain = from_state_dict(state, network)
+    variables, report = from_state_dict(prefixed(state, prefix), network)
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    assert report.unexpected == plain.unexpected
+    assert report.prefix == f"prefix {prefix!r} taken off"
+
+
+def test_names_that_fit_nowhere_are_shown(tmp_path):
+    state = {f"blocks.{n}.attn.qkv.weight": torch.zeros(3) for n in range(12)}
+    with pytest.raises(UserError) as caught:
+        started("resnet50", saved(state, tmp_path))
+    assert "tensors are missing: conv1.weight, bn1.weight, " in str(caught.value)
+    assert "(found 12 others: blocks.0.attn.qkv.weight, " in str(caught.value)
 
 
 def test_another_backbone_is_refused(tmp_path):

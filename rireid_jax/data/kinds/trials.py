@@ -1,7 +1,6 @@
 """A benchmark whose identities are divided into training and test, in one of several trials."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +11,9 @@ from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.benchmark import Benchmark
 from rireid_jax.data.kinds.trial_file import Trial, read_trial_file
 from rireid_jax.errors import UserError
+from rireid_jax.paths import expanded
+
+_TRIAL_SOURCE = "config.data.recipe.trial_source"
 
 SCORING: Mapping[str, Field] = {
     "protocol": Field(
@@ -55,10 +57,11 @@ class TrialBenchmark(Benchmark):
         if source in ("random", "official"):
             return recipe
         try:  # what is in the file counts, not where it lies
-            content = Path(os.path.expanduser(source)).read_bytes()
-        except OSError as error:
+            content = Path(expanded(source, _TRIAL_SOURCE)).read_bytes()
+        except (OSError, UserError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no such user or variable"
             raise UserError(
-                f"config.data.recipe.trial_source: found {source!r} ({error.strerror}), expected "
+                f"config.data.recipe.trial_source: found {source!r} ({reason}), expected "
                 "'random', 'official', or a JSON file"
             ) from error
         return recipe | {"trial_source": hashlib.sha256(content).hexdigest()[:16]}
@@ -135,4 +138,4 @@ class TrialBenchmark(Benchmark):
             tests = [frozenset(test) for test in self.download.official_trials()]
             return [Trial(frozenset(identities - test), test) for test in tests]
         images = [image for image in self.images if image.pid in identities]
-        return read_trial_file(Path(os.path.expanduser(source)), images)
+        return read_trial_file(Path(expanded(source, _TRIAL_SOURCE)), images)
