@@ -197,6 +197,11 @@ class Dataset(abc.ABC):
         """The recipe by which built data and protocols are told apart."""
         return self.effective_recipe(self.values)
 
+    @classmethod
+    def recipe_for(cls, recipe: Mapping[str, Any], raw_dir: str, num_images: int) -> dict[str, Any]:
+        """The recipe of a data set that a stage trains on, where the config's own has so many training images."""
+        return dict(recipe)
+
     # The making.
 
     @abc.abstractmethod

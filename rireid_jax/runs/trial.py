@@ -11,6 +11,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
+from rireid_jax.components import DATASETS
 from rireid_jax.config import final_stage, scored_stages
 from rireid_jax.data.build import Built, build, hold_out
 from rireid_jax.distributed import StopRequest
@@ -168,12 +169,14 @@ def _build(config: ConfigDict, dataset: str) -> Built:
         "threads": config.data.build_threads,
         "beam": config.data.beam,
     }
+    own_recipe = config.data.recipe.to_dict()
+    own = build(config.dataset, own_recipe, raw_dir=config.data.raw_dir, **common)
     if dataset == config.dataset:
-        recipe = config.data.recipe.to_dict()
-        built = build(dataset, recipe, raw_dir=config.data.raw_dir, **common)
-        return hold_out(built, config.data.validation, recipe["seed"])
+        return hold_out(own, config.data.validation, own_recipe["seed"])
     recipe = config[dataset].to_dict()
-    return build(dataset, raw_dir=recipe.pop("raw_dir"), recipe=recipe, **common)
+    raw_dir = recipe.pop("raw_dir")
+    recipe = DATASETS[dataset].recipe_for(recipe, raw_dir, len(own.splits["train"]))
+    return build(dataset, raw_dir=raw_dir, recipe=recipe, **common)
 
 
 def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:

@@ -1,12 +1,15 @@
 """Crops of photographs, and dead leaves where there are none."""
 
+import itertools
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rireid_jax.data.build import build
+from rireid_jax.data.build import build, builder
+from rireid_jax.data.datasets.natural_images import NaturalImages
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
@@ -28,6 +31,29 @@ def photos(tmp_path):
         name = f"deep er/{n}.png" if n % 2 else f"{n}.png"
         Image.fromarray(pixels.astype(np.uint8)).save(raw / name)
     return raw
+
+
+@pytest.mark.parametrize(
+    ("num_images", "drawn", "photographs"),
+    [(62, 1000, 1500), (130, 1500, 1500), (5000, 1500, 1500)],
+)
+def test_as_many_are_drawn_as_the_data_call_for(num_images, drawn, photographs):
+    recipe = {"count": 1500, "size": (16, 8), "seed": 0}
+    for raw_dir, count in (("", drawn), ("photos", photographs)):
+        found = NaturalImages.recipe_for(recipe, raw_dir, num_images)
+        assert found == {**recipe, "count": count}
+
+
+def test_a_long_build_says_how_far_it_is(tmp_path, monkeypatch, caplog):
+    clock = itertools.count(step=5.0)  # seconds, at every image
+    monkeypatch.setattr(builder, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with caplog.at_level("INFO"):
+        build_from("", tmp_path, count=10)
+    lines = [message for message in caplog.messages if "left" in message]
+    assert lines == [
+        "natural_images: 4 of 10 images, about 30 s left",
+        "natural_images: 8 of 10 images, about 10 s left",
+    ]
 
 
 def test_dead_leaves(tmp_path):

@@ -1,5 +1,7 @@
 """Lines of progress come by time, however long a period of steps takes."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -28,7 +30,7 @@ def clock(monkeypatch):
         for each in metrics if isinstance(metrics, list) else [metrics]:
             now["waited"] = max(now["waited"], int(each["loss"]))
 
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now["seconds"])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now["seconds"]))
     monkeypatch.setattr(jax, "block_until_ready", wait)
     return now
 

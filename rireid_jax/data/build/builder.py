@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 # An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
 # collection of garbage; so whoever makes a record looks here.
 _TERMINATED = threading.Event()
+_LINE_SECONDS = 15.0  # between two lines of progress
 _SHARDS = "shards"  # where they are until the data set is complete
 
 
@@ -93,6 +95,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.max_bad_images = max_bad_images
         self.allowed = allowed
         self.beam = beam
+        self._lock, self._made, self._total = (
+            threading.Lock(),
+            0,
+            0,
+        )  # images; workers know no total
+        self._begun = self._told = 0.0  # on the monotonic clock
         name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
         self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images, config_name=name)
         config = tfds.core.BuilderConfig(
@@ -189,6 +197,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         """
         items = self.dataset.items
         _ = self.dataset.width_max  # its errors come before the work
+        self._total = sum(map(len, items.values()))
         folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
         shards = plan_shards(items, folder)
         if self.beam:
@@ -217,7 +226,23 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     def _make_unless_terminated(self, item: Item) -> Record | None:
         if _TERMINATED.is_set():
             sys.exit(128 + signal.SIGTERM)
+        self._tell_progress()
         return self.dataset.make(item)
+
+    def _tell_progress(self) -> None:
+        """Logs how far the build is, every now and then."""
+        with self._lock:
+            now = time.monotonic()
+            if self._made == 0:
+                self._begun = self._told = now
+            if self._total and now - self._told > _LINE_SECONDS:
+                self._told = now
+                left = (now - self._begun) * (self._total - self._made) / self._made
+                logger.info(
+                    "%s: %s of %s images, about %d s left",
+                    *(self.name, f"{self._made:,}", f"{self._total:,}", round(left)),
+                )
+            self._made += 1
 
     def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
         """Moves the records to their places and writes the data set's metadata."""
