@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from rireid_jax.config.trials import trial_configs
-from rireid_jax.data.build import Built
 from rireid_jax.runs.shared_stages import finished_elsewhere, take_over
 from rireid_jax.runs.trial import build_dataset
 from rireid_jax.runs.workdir import trial_folder
@@ -46,11 +45,12 @@ def take_over_stages(part: Part, others: Mapping[str, Sequence[str]]) -> None:
     Raises:
       UserError: as `build_dataset`.
     """
-    data: dict[str, Built] = {}
+    own = build_dataset(part.config, part.config.dataset)
+    data = {part.config.dataset: own}
     for stage in part.config.run:
         name = part.config.stages[stage].dataset or part.config.dataset
         if name not in data:
-            data[name] = build_dataset(part.config, name)
+            data[name] = build_dataset(part.config, name, own)
         num_images = len(data[name].splits["train"])
         if finished_elsewhere(part.config, part.folder, stage, num_images) is not None:
             continue

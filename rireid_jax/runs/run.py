@@ -61,9 +61,10 @@ def run(config: ConfigDict, workdir: str, mode: str, smaller: str = "") -> None:
     if mode == "build":
         for trial in trials.values() or (config,):
             number = f" trial {trial.data.trials[0]}" if trials else ""
-            _print_built(build_dataset(trial, trial.dataset), f"{trial.dataset}{number}")
+            built = build_dataset(trial, trial.dataset)
+            _print_built(built, f"{trial.dataset}{number}")
         for name in sorted({config.stages[stage].dataset for stage in config.run} - {""}):
-            _print_built(build_dataset(config, name), name)
+            _print_built(build_dataset(config, name, built), name)
         return
     parallel = Parallel(config.parallel)
     parallel.check_batch_size("batch_size", config.batch_size)

@@ -133,7 +133,7 @@ def _validation(
     }
 
 
-def build_dataset(config: ConfigDict, dataset: str) -> Built:
+def build_dataset(config: ConfigDict, dataset: str, own: Built | None = None) -> Built:
     """Builds one of the config's data sets unless it is built: its own, or one that a stage names.
 
     `config.data.validation` holds out identities of its own.
@@ -141,17 +141,22 @@ def build_dataset(config: ConfigDict, dataset: str) -> Built:
     The first process does, and the others, which waited, open it. On a machine that does not see the same
     `config.data.dir` they build it again, to the same bytes.
 
+    Args:
+      config: the whole config.
+      dataset: name of the data set.
+      own: the config's own data set, where `dataset` is another one: its size may say how much of it is called for.
+
     Raises:
       UserError: as `build`; or what another process has opened is not the same.
     """
     opened: list[Built] = []
 
     def open_first() -> str:
-        opened.append(_build(config, dataset))
+        opened.append(_build(config, dataset, own))
         return opened[0].protocol_hash
 
     expected = distributed.from_first(open_first)
-    built = opened[0] if opened else _build(config, dataset)
+    built = opened[0] if opened else _build(config, dataset, own)
     if built.protocol_hash != expected:
         raise UserError(
             f"config.data.dir: process {distributed.index()} found {dataset} of protocol {built.protocol_hash} in "
@@ -160,7 +165,7 @@ def build_dataset(config: ConfigDict, dataset: str) -> Built:
     return built
 
 
-def _build(config: ConfigDict, dataset: str) -> Built:
+def _build(config: ConfigDict, dataset: str, own: Built | None) -> Built:
     common = {
         "data_dir": config.data.dir,
         "max_bad_images": config.data.max_bad_images,
@@ -169,10 +174,11 @@ def _build(config: ConfigDict, dataset: str) -> Built:
         "threads": config.data.build_threads,
         "beam": config.data.beam,
     }
-    own_recipe = config.data.recipe.to_dict()
-    own = build(config.dataset, own_recipe, raw_dir=config.data.raw_dir, **common)
     if dataset == config.dataset:
-        return hold_out(own, config.data.validation, own_recipe["seed"])
+        recipe = config.data.recipe.to_dict()
+        built = build(dataset, recipe, raw_dir=config.data.raw_dir, **common)
+        return hold_out(built, config.data.validation, recipe["seed"])
+    assert own is not None
     recipe = config[dataset].to_dict()
     raw_dir = recipe.pop("raw_dir")
     recipe = DATASETS[dataset].recipe_for(recipe, raw_dir, len(own.splits["train"]))
@@ -183,7 +189,7 @@ def is_trained(config: ConfigDict, workdir: str, data: Built) -> bool:
     """Whether the stages that are scored have been trained to their end."""
     for stage in scored_stages(config):
         name = config.stages[stage].dataset
-        num_images = len((build_dataset(config, name) if name else data).splits["train"])
+        num_images = len((build_dataset(config, name, data) if name else data).splits["train"])
         if finished_elsewhere(config, workdir, stage, num_images) is None:
             return False
     return True
@@ -231,7 +237,7 @@ def _train(
         for stage in config.run:
             name = config.stages[stage].dataset
             if name not in datasets:
-                datasets[name] = build_dataset(config, name)
+                datasets[name] = build_dataset(config, name, data)
             images = datasets[name].splits["train"]
             check_terms(config, stage, map(images.__getitem__, range(len(images))))
             steps[stage] = num_steps(config, stage, len(images))[1]

@@ -35,10 +35,10 @@ def photos(tmp_path):
 
 @pytest.mark.parametrize(
     ("num_images", "drawn", "photographs"),
-    [(62, 1000, 1500), (130, 1500, 1500), (5000, 1500, 1500)],
+    [(62, 1000, 9000), (101, 2000, 9000), (240, 4000, 9000), (5000, 9000, 9000)],
 )
 def test_as_many_are_drawn_as_the_data_call_for(num_images, drawn, photographs):
-    recipe = {"count": 1500, "size": (16, 8), "seed": 0}
+    recipe = {"count": 9000, "size": (16, 8), "seed": 0}
     for raw_dir, count in (("", drawn), ("photos", photographs)):
         found = NaturalImages.recipe_for(recipe, raw_dir, num_images)
         assert found == {**recipe, "count": count}

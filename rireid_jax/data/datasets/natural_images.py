@@ -27,7 +27,7 @@ from rireid_jax.errors import UserError
 logger = logging.getLogger(__name__)
 
 _CHUNK = 256  # images whose sizes are read at a time
-_DRAWN_FOR_EACH, _STEP = 10, 1000  # images
+_DRAWN_FOR_EACH, _LEAST = 10, 1000  # images
 
 
 @DATASETS.register("natural_images")
@@ -46,8 +46,8 @@ class NaturalImages(Dataset):
     recipe: ClassVar[Mapping[str, Field]] = {
         "count": Field(
             20_000,
-            "greatest number of images; of drawn ones, no more than ten for each training image of the data set, "
-            "rounded up to a thousand",
+            "greatest number of images; of drawn ones, no more than some ten for each training image of the data set: "
+            "1,000, 2,000, 4,000 and so on",
             POSITIVE,
             small=1500,
         ),
@@ -87,7 +87,9 @@ python -m rireid_jax.main --config configs/ffsr.py:vr_market1501 --config.natura
     @classmethod
     def recipe_for(cls, recipe: Mapping[str, Any], raw_dir: str, num_images: int) -> dict[str, Any]:
         # 20,000 take ten minutes to draw, too long for a few people.
-        called_for = _STEP * math.ceil(_DRAWN_FOR_EACH * num_images / _STEP)
+        # Coarse steps, so that trials with a few images more or less train on the same ones.
+        steps = math.ceil(math.log2(max(1.0, _DRAWN_FOR_EACH * num_images / _LEAST)))
+        called_for = _LEAST * 2**steps
         count = recipe["count"] if raw_dir else min(recipe["count"], called_for)
         return {**recipe, "count": count}
 
