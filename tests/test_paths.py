@@ -64,7 +64,8 @@ def path_fields(fields, prefix=""):
 
 def test_every_field_that_is_a_path(home):
     names = list(path_fields(base_fields()))
-    assert {"data.dir", "data.raw_dir", "natural_images.raw_dir", "init.backbone"} == set(names)
+    sources = {"data.raw_dir", "natural_images.raw_dir", "init.backbone", "init.workdir"}
+    assert {"data.dir", *sources} == set(names)
     for dataset in dataset_names():
         config = base_config(dataset)
         config.lock()
