@@ -145,8 +145,8 @@ def _page(config: ConfigDict, data: Built, scored: Scored) -> str:
     difference = compare(one, one, _EDGES).rank1
     over = drawn_from(difference.num_identities, difference.num_seeds)
     parts.append(
-        f"Differences in points of Rank-1 from ResNet50 that learned from images as they are, with 95 % intervals over "
-        f"{over};\nbold where the interval leaves out 0.\n"
+        "Differences are in points of Rank-1, from ResNet50 that learned from images as they are, with 95 % intervals "
+        f"over\n{over}. They are bold where the interval leaves out 0.\n"
     )
     parts.append("## What to use when\n\n" + _advice(stages, scored))
     return "\n".join(parts)

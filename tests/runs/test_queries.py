@@ -175,7 +175,7 @@ def test_strong_page(tmp_path):
     assert "The 4 queries are asked as they were drawn, at widths of 4 to 31 pixels" in page
     assert page.count("| FFSR+RIFE | yes | 50.0 | 50.0 | 50.0 | 50.0 | 100.0 |") == 2
     assert page.count("**+50.0 [+50.0, +50.0]** | **+100.0 [+100.0, +100.0]** |") == 2
-    assert "over 2 identities and 2 seeds" in page
+    assert "over\n2 identities and 2 seeds. They" in page
     everything = (
         "ResNet50 with copies | 50.0 | RIFE with copies, FFSR with copies, FFSR+RIFE with copies |"
     )
