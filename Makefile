@@ -46,7 +46,7 @@ strong: .venv/run  ## Measures docs/strong.md: a run of eight systems for every 
 	done
 	$(BIN)/python benchmarks/strong.py $(STRONG) > docs/strong.md
 
-REPORT_FLAGS ?= --seeds=0,1,2
+REPORT_FLAGS ?= --seeds=0,1
 # SciPy's own threads get in each other's way in the small problems of the classical systems.
 report: export OMP_NUM_THREADS = 1
 report: .venv/dev  ## Trains the rows of the paper's tables; writes runs/ablation-pedestrians/report, docs/reproduction.md.

@@ -22,8 +22,8 @@ the layers that it shares with ResNet50). The exception is DenseNet121, which sh
 from `densenet121_start`. In the paper's setting they start from `--config.init.backbone`, the file of a ResNet50; for
 `--rows=densenet121` and `--rows=se_resnet50` it is a file of that network.
 
-At the small size every stage learns for half as many epochs as in `configs/joint.py`, because there are 25 rows, four
-of them with three seeds. (`make report` took 25 minutes on embedded data of half today's size.)
+At the small size every stage learns for half as many epochs as in `configs/joint.py`, because there are 18 rows, four
+of them with two seeds.
 """
 
 from collections.abc import Callable
