@@ -188,7 +188,7 @@ def end(status: int, reason: str) -> NoReturn:
     """
     if count() == 1 or _claims_the_end():
         if reason:
-            sys.stderr.write(f"{reason}\n")  # in one piece: others may write to the same file
+            _say(reason)
         if count() > 1:
             with contextlib.suppress(RuntimeError):  # there may be nobody left to hear it
                 tell("end", str(status))
@@ -268,7 +268,7 @@ class StopRequest:
 
 def _say(line: str) -> None:
     sys.stdout.flush()
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{line}\n")  # in one piece: others may write to the same file
     sys.stderr.flush()
 
 

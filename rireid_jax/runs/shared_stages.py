@@ -151,23 +151,23 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
     if stage not in theirs.stages or not distributed.from_first(theirs_begun.exists):
         return
     own, field = _decisive(config, stage), f"stages.{stage}"
-    length = [
+    length = (
         f"{field}.epochs",
         f"{field}.schedule",
         *(f"{field}.optimizer.{module}.rate" for module in own["stages"][stage]["optimizer"]),
-    ]
-    ignored = (*free_fields(), "init.workdir", *length)
+    )
+    ignored = (*free_fields(), "init.workdir")
     differing = [name for name, *_ in differences(own, _decisive(theirs, stage), ignored)]
-    if differing:
-        logger.info("%s: trained anew, as config.%s differs in %s", stage, differing[0], other)
-        return
+    for name in differing:
+        if not name.startswith(length):
+            logger.info("%s: trained anew, as config.%s differs in %s", stage, name, other)
+            return
     with Checkpoints(other, stage) as checkpoints:
         steps = checkpoints.steps
     if not steps:
         return
     total = num_steps(config, stage, len(data.splits["train"]))[1]
-    same = not any(differences(own, _decisive(theirs, stage), (*free_fields(), "init.workdir")))
-    if not same and steps[-1] >= total:
+    if differing and steps[-1] >= total:
         raise UserError(
             f"config.{field}.epochs: found {config.stages[stage].epochs}, or {total} steps, expected more than the "
             f"{steps[-1]} steps that {other} has trained with other settings"

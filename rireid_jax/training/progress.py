@@ -21,7 +21,9 @@ Timed = Callable[[float, int], None]
 Rest = Callable[[float, int], str]
 # What is timed to tell how long training takes. Less says little: batches have queued up while the first step compiled.
 _TIMED_STEPS, _TIMED_SECONDS = 3, 1.0
-_IN_FLIGHT = 2  # steps that the devices still have to finish; more would only delay a stop
+# A stop waits for the steps that the devices still have to finish: for two, or a second of shorter ones. To wait for
+# every short step would cost time.
+_IN_FLIGHT, _IN_FLIGHT_SECONDS = 2, 1.0
 _LINE_SECONDS = 30.0  # without a line of progress
 
 
@@ -76,15 +78,13 @@ class Progress:
         self._timed, self._timed_from = timed, (0.0, 0)  # (time, step)
         self._rest = rest
         self._last_step = 0
-        self._in_flight: deque[Metrics] = deque()
+        self._in_flight: deque[tuple[float, Metrics]] = deque()  # when each was begun
         self._last_line = math.inf  # when it was printed, on the performance counter
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds the metrics of a step, which may still be running."""
         self._running.append(metrics)
-        self._in_flight.append(metrics)
-        if len(self._in_flight) > _IN_FLIGHT:
-            jax.block_until_ready(self._in_flight.popleft())
+        self._bound(metrics)
         # The first step is not timed because it compiles, nor one after a pause because it waits.
         if self._measured_from is None:
             jax.block_until_ready(metrics)
@@ -109,6 +109,13 @@ class Progress:
         _averages(self._stage, self._running)
         self._tell(self._running, 0.0)  # no step follows without a pause
         self._measured_from = None
+
+    def _bound(self, metrics: Metrics) -> None:
+        """Waits for the oldest steps where too many are in flight."""
+        now, flight = time.perf_counter(), self._in_flight
+        flight.append((now, metrics))
+        while len(flight) > _IN_FLIGHT and now - flight[0][0] > _IN_FLIGHT_SECONDS:
+            jax.block_until_ready(flight.popleft()[1])
 
     def _tell(self, metrics: Any, at_least: float) -> None:
         """Calls `timed` once, after steps without a pause that took at least so many seconds."""

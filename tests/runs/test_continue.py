@@ -5,28 +5,17 @@ import json
 import jax
 import numpy as np
 import pytest
+from tiny_pedestrians import tiny_config
 
-from rireid_jax.config import base_config
 from rireid_jax.errors import UserError
 from rireid_jax.runs.run import run
 from rireid_jax.training.checkpoint import Checkpoints
 
 
-def tiny_config(folder, backbone=1, baseline=1):
-    config = base_config("pedestrians")
-    config.data.dir = str(folder / "data")
-    config.data.image_size = config.natural_images.size = (32, 16)
-    config.data.recipe.update(
-        train_identities=8, test_identities=2, cameras=2, train_shots=1, height=32, width=16
-    )
-    config.data.recipe.min_width = 4
+def short_config(folder, backbone=1, baseline=1):
+    config = tiny_config(folder, 8, 2, backbone, baseline)
     config.data.validation = 0.0
-    config.model.width = 0.125
-    config.model.stage_sizes = (1, 1, 1, 1)
-    config.batch_size, config.eval.batch_size = 8, 8
-    config.stages.backbone.epochs, config.stages.baseline.epochs = backbone, baseline
     config.stages.baseline.optimizer.extractor.rate = 0.01
-    config.run = ("backbone", "baseline")
     return config
 
 
@@ -42,8 +31,8 @@ def losses(workdir):
 
 
 def test_more_epochs_end_as_if_trained_at_once(tmp_path, caplog):
-    run(tiny_config(tmp_path), str(tmp_path / "short"), "train")
-    config = tiny_config(tmp_path, baseline=2)
+    run(short_config(tmp_path), str(tmp_path / "short"), "train")
+    config = short_config(tmp_path, baseline=2)
     run(config, str(tmp_path / "whole"), "train")
     config.init.workdir = str(tmp_path / "short")
     with caplog.at_level("INFO"):
@@ -68,7 +57,7 @@ def test_more_epochs_end_as_if_trained_at_once(tmp_path, caplog):
         run(config, str(tmp_path / "none"), "train")
 
     # What else differs is trained anew, and so is what starts from it.
-    config = tiny_config(tmp_path, backbone=2)
+    config = short_config(tmp_path, backbone=2)
     config.init.workdir = str(tmp_path / "short")
     with caplog.at_level("INFO"):
         run(config, str(tmp_path / "anew"), "train")

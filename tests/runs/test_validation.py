@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tiny_pedestrians import tiny_config
 
 from rireid_jax.config import base_config, validate
 from rireid_jax.errors import UserError
@@ -17,20 +18,10 @@ from rireid_jax.training.checkpoint import Checkpoints
 choose = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/choose.py")))
 
 
-def tiny_config(folder, epochs=3):
-    config = base_config("pedestrians")
-    config.data.dir = str(folder / "data")
-    config.data.image_size = config.natural_images.size = (32, 16)
-    config.data.recipe.update(
-        train_identities=12, test_identities=4, cameras=2, train_shots=1, height=32, width=16
-    )
-    config.data.recipe.min_width = 4
+def held_out_config(folder, epochs=3):
+    config = tiny_config(folder, 12, 4, epochs, epochs)
     config.data.validation = 0.25
-    config.model.width = 0.125
-    config.model.stage_sizes = (1, 1, 1, 1)
-    config.batch_size, config.eval.batch_size = 8, 24
-    config.stages.backbone.epochs = config.stages.baseline.epochs = epochs
-    config.run = ("backbone", "baseline")
+    config.eval.batch_size = 24
     return config
 
 
@@ -54,7 +45,7 @@ def read(workdir, name):
 
 
 def test_best_checkpoint_and_figures_on_validation_identities(tmp_path, scored, capsys):
-    config = tiny_config(tmp_path)
+    config = held_out_config(tmp_path)
     config.eval.every_epochs, config.checkpoint.keep = 1, 9
     workdir = tmp_path / "run"
     run(config, str(workdir), "train")
@@ -90,7 +81,7 @@ def test_best_checkpoint_and_figures_on_validation_identities(tmp_path, scored, 
 
 
 def test_without_them_queries_choose_and_a_line_says_so(tmp_path, scored, caplog):
-    config = tiny_config(tmp_path, epochs=1)
+    config = held_out_config(tmp_path, epochs=1)
     config.data.validation, config.eval.every_epochs = 0.0, 1
     config.run = ("backbone",)
     run(config, str(tmp_path / "run"), "train")
@@ -123,7 +114,7 @@ def test_bad_values(field, value, message):
 
 
 def test_choose(tmp_path, scored, caplog, capsys):
-    config = tiny_config(tmp_path, epochs=1)
+    config = held_out_config(tmp_path, epochs=1)
     rate = "stages.baseline.optimizer.extractor.rate"
     settings = choose.combinations([f"{rate}=0.001,0.1"])
     assert [choose.flags_line(setting) for setting in settings] == [
@@ -163,7 +154,7 @@ def test_choose(tmp_path, scored, caplog, capsys):
 
 
 def test_choose_on_the_queries_of_another_drawing(tmp_path, scored):
-    config = tiny_config(tmp_path, epochs=1)
+    config = held_out_config(tmp_path, epochs=1)
     config.others = ("backbone",)
     choose.draw_anew(config, 3)
     [setting] = choose.combinations(["stages.backbone.epochs+stages.baseline.epochs=2"])
@@ -188,7 +179,7 @@ def test_combinations_and_values(tmp_path):
     assert (
         choose.flags_line(found[3]) == "--config.batch_size=16 --config.data.image_size='(64,32)'"
     )
-    own = choose.setting_config(tiny_config(tmp_path), "baseline", found[3], 7)
+    own = choose.setting_config(held_out_config(tmp_path), "baseline", found[3], 7)
     assert (own.seed, own.batch_size, own.data.image_size) == (7, 16, (64, 32))
     assert own.run == tuple(own.stages) == ("backbone", "baseline")
     for vary, message in (
@@ -208,6 +199,6 @@ def test_combinations_and_values(tmp_path):
 
 
 def configs_of(vary, folder):
-    config = tiny_config(folder)
+    config = held_out_config(folder)
     for setting in choose.combinations(vary):
         choose.setting_config(config, "baseline", setting, 0)

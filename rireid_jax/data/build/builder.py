@@ -95,11 +95,8 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.max_bad_images = max_bad_images
         self.allowed = allowed
         self.beam = beam
-        self._lock, self._made, self._total = (
-            threading.Lock(),
-            0,
-            0,
-        )  # images; workers know no total
+        self._lock = threading.Lock()
+        self._made = self._total = 0  # images; workers know no total
         self._begun = self._told = 0.0  # on the monotonic clock
         name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
         self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images, config_name=name)

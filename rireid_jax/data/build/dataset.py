@@ -122,9 +122,8 @@ def build(
         builder.prepare()
     else:
         check_same_files(builder)
-        if (
-            builder.dataset.source()
-        ):  # a user's own files: whoever trains is told what is not trained on
+        # Of a user's own files, whoever trains is told what is not trained on.
+        if builder.dataset.source():
             builder.tell()
     with quiet():
         built = tfds.builder_from_directory(path)
