@@ -228,7 +228,8 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._restore_handlers()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
         signal.set_wakeup_fd(self._previous_fd)
         os.close(self._write)  # which ends the thread
         self._thread.join()
@@ -241,8 +242,8 @@ class StopRequest:
         return _agreement().stops_now(self._asked)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        # All else is the thread's part, so that it comes out alike wherever the main thread is.
         self._asked = True
-        self._restore_handlers()
 
     def _answer(self) -> None:
         """Answers signals, whose numbers come through the pipe, until it is closed."""
@@ -259,11 +260,6 @@ class StopRequest:
                 os._exit(0)
             if is_first():
                 _say(f"{name}: saves after this step and stops; a second one ends at once")
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        self._previous = {}
 
 
 def _say(line: str) -> None:
