@@ -249,3 +249,4 @@ SCHEDULES: Registry[Any] = Registry("learning-rate schedule", "rireid_jax.traini
 OPTIMIZERS: Registry[Any] = Registry("optimizer", "rireid_jax.training.optimizers")
 PROTOCOLS: Registry[Any] = Registry("evaluation protocol", "rireid_jax.evaluation.protocols")
 DATASETS: Registry[Any] = Registry("data set", "rireid_jax.data.datasets")
+COMMANDS: Registry[Any] = Registry("command", "rireid_jax.cli.commands")

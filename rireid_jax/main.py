@@ -1,4 +1,4 @@
-"""The command line: `python -m rireid_jax.main --config configs/joint.py[:DATASET[,SIZE]]`."""
+"""The command line: `python -m rireid_jax.main --config configs/joint.py[:DATASET[,SIZE]]`, and `rireid`."""
 
 import errno
 import logging
@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 import traceback
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 from absl import app, flags
@@ -15,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
+from rireid_jax.cli import rireid as commands
 from rireid_jax.config import default_title, smaller_argument, validate, with_defaults, with_paths
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
@@ -23,9 +26,31 @@ from rireid_jax.paths import expanded
 
 def main() -> None:
     """Parses flags, runs, and turns a user's mistake into one line and exit status 2."""
+    _run_to_the_end(lambda: app.run(_main, flags_parser=command_line.parse_flags))
+
+
+def rireid() -> None:
+    """The command `rireid`: the modes of `main` and the commands of `cli.commands`, with the same errors."""
+    _run_to_the_end(lambda: _rireid(sys.argv[1:]))
+
+
+def _rireid(argv: list[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(commands.help_text())
+    elif argv[0] == "--version":
+        print(f"rireid_jax {version('rireid_jax')}")
+    elif argv[0] in command_line.MODES:
+        sys.argv = commands.modes_arguments(argv)
+        app.run(_main, flags_parser=command_line.parse_flags)
+    else:
+        commands.run_command(argv[0], argv[1:])
+
+
+def _run_to_the_end(action: Callable[[], None]) -> None:
+    """Does all that a command asks, and turns a user's mistake into one line and exit status 2."""
     log_to_stderr()
     try:
-        app.run(_main, flags_parser=command_line.parse_flags)
+        action()
     except UserError as error:
         distributed.end(2, f"error: {error}")
     except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped

@@ -12,6 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from rireid_jax.config.fields import nearest, plain
+from rireid_jax.config.packaged import packaged_config, packaged_names
 from rireid_jax.config.renamed import RENAMED, new_name
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
@@ -19,10 +20,11 @@ from rireid_jax.paths import expanded
 CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config file, then a colon and the data set, then a slash and its preset, then a comma and the size: "
-    "FILE[:DATASET[/PRESET][,SIZE]]. The size is small (narrow networks, images 32 pixels wide, half an hour on two "
-    "CPU cores) or paper; the default is small for pedestrians and paper for all others. For configs/ablation.py a row "
-    "of the paper's tables may come first: FILE:ROW[,DATASET[/PRESET][,SIZE]].",
+    "Config file, or the name of one that comes with the package, then a colon and the data set, then a slash and its "
+    "preset, then a comma and the size: FILE[:DATASET[/PRESET][,SIZE]]. The size is small (narrow networks, images 32 "
+    "pixels wide, half an hour on two CPU cores) or paper; the default is small for pedestrians and paper for all "
+    "others. For configs/ablation.py a row of the paper's tables may come first: "
+    "FILE:ROW[,DATASET[/PRESET][,SIZE]].",
     lock_config=True,
 )
 WORKDIR = flags.DEFINE_string(
@@ -148,7 +150,7 @@ def check_flags() -> None:
 
 
 def _with_config_path(argv: Sequence[str]) -> list[str]:
-    """The command line with `~` and variables expanded in the name of the config file."""
+    """The command line with the config file's whole path: `~` and variables expanded, `joint` found in the package."""
     arguments = list(argv)
     for i, arg in enumerate(argv):
         name, equals, value = arg.partition("=")
@@ -163,6 +165,8 @@ def _with_config_path(argv: Sequence[str]) -> list[str]:
 
 def _expanded_file(argument: str) -> str:
     path, colon, rest = argument.partition(":")
+    if not Path(path).exists():
+        path = packaged_config(path) or path
     return f"{expanded(path, '--config')}{colon}{rest}"
 
 
@@ -182,6 +186,8 @@ def _check_config_file(argument: str) -> None:
     if not path.exists():
         close = difflib.get_close_matches(path.name, (p.name for p in path.parent.glob("*.py")), 1)
         meant = f", perhaps {path.with_name(close[0])}" if close else ""
+        if not path.suffix:  # a name alone is one of ours
+            meant = f", or one of {', '.join(packaged_names())}"
         raise UserError(f"--config: found no file {path}, {expected}{meant}")
     if path.is_dir() or path.suffix != ".py":
         raise UserError(f"--config: found {path}, {expected}")

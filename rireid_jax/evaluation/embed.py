@@ -1,7 +1,7 @@
 """Runs a network over images: the one engine behind evaluation and the `Extractor`."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class Engine:
         self,
         variables: Any,
         batches: Iterable[Mapping[str, np.ndarray]],
-        only: str = "",
+        only: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
         """The rows of all images of all processes, batch after batch.
 
@@ -55,13 +55,13 @@ class Engine:
           variables: as `Parallel.replicate` places them.
           batches: this process's parts of one or more batches, with "image" uint8 [b, H, W, 3],
             "native_width" int32 [b], and "valid" float32 [b], 0 for what only fills up the batch.
-          only: the one array to fetch from the devices; "": all.
+          only: the arrays to fetch from the devices; none: all.
         """
         columns: dict[str, list[np.ndarray]] = {}
         for batch in batches:
             rows = self._predict(variables, self._parallel.split(batch))
             if only:
-                rows = {name: rows[name] for name in (only, "valid")}
+                rows = {name: rows[name] for name in (*only, "valid")}
             rows = jax.device_get(rows)
             valid = rows.pop("valid") > 0
             for name, values in rows.items():

@@ -1,16 +1,18 @@
 """The API for users: a trained network as a function of images."""
 
 import functools
+import hashlib
 import itertools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -23,13 +25,28 @@ from rireid_jax.models.network import Network, Outputs, create_network
 from rireid_jax.models.pixels import denormalise
 from rireid_jax.parallel import Parallel, find_devices
 from rireid_jax.paths import expanded
-from rireid_jax.runs.workdir import read_config, trial_folders
+from rireid_jax.runs.workdir import read_config, read_width_max, trial_folders
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.weights import load_released, load_resnet50, to_state_dict, write_state_dict
 
 logger = logging.getLogger(__name__)
 
 Images = Iterable[str | Path | Image.Image | np.ndarray]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an extractor makes of N images, in their order.
+
+    Attributes:
+      features: float32, to compare by Euclidean distance.
+      native_widths: pixels of the images as they came.
+      resolutions: r = native width / `Extractor.width_max`, at most 1.
+    """
+
+    features: Float[np.ndarray, "N D"]
+    native_widths: Int[np.ndarray, " N"]
+    resolutions: Float[np.ndarray, " N"]
 
 
 class Extractor:
@@ -47,6 +64,7 @@ class Extractor:
         image_size: tuple[int, int],
         batch_size: int = 64,
         normalised: bool = False,
+        width_max: int = 0,
     ):
         """Wraps a network.
 
@@ -56,6 +74,7 @@ class Extractor:
           image_size: (height, width) of the network's input; images of any size are resized to it.
           batch_size: greatest number of images on the devices at once.
           normalised: whether features are divided by their L2 norm.
+          width_max: pixels, the native width of r = 1; 0 is the width of the network's input.
 
         Raises:
           UserError: an argument is none of these.
@@ -71,6 +90,8 @@ class Extractor:
         batch_size = _checked_count("batch_size", batch_size)
         image_size = _checked_size(image_size, network)
         self.image_size = image_size
+        self.normalised = normalised
+        self.width_max = width_max or image_size[1]
         self._network = network
         parallel = Parallel("shard_map", alone=True)
         self._variables = parallel.replicate(variables)
@@ -129,11 +150,16 @@ class Extractor:
                 _, variables = checkpoints.load_latest()
             else:
                 variables = checkpoints.load_variables(step)
-        return cls.from_variables(config, stage, variables, batch_size)
+        return cls.from_variables(config, stage, variables, batch_size, read_width_max(workdir))
 
     @classmethod
     def from_variables(
-        cls, config: ConfigDict, stage: str, variables: dict[str, Any], batch_size: int = 64
+        cls,
+        config: ConfigDict,
+        stage: str,
+        variables: dict[str, Any],
+        batch_size: int = 64,
+        width_max: int = 0,
     ) -> "Extractor":
         """A stage's network with the given variables.
 
@@ -143,7 +169,8 @@ class Extractor:
         _check_stage(stage, config)
         network = create_network(config, stage, num_classes(config, stage, variables))
         size, normalised = tuple(config.data.image_size), config.eval.normalise
-        return cls(network, variables, size, batch_size, normalised)
+        width_max = config.stages[stage].resolution_width or width_max
+        return cls(network, variables, size, batch_size, normalised, width_max)
 
     @classmethod
     def from_torch(
@@ -194,17 +221,34 @@ class Extractor:
         Raises:
           UserError: an image cannot be read or has more than 8 bits a channel, or the network has no extractor.
         """
+        return self.describe(images).features
+
+    def describe(self, images: Images) -> Description:
+        """As `extract`, together with the resolution of each image."""
         self._require_extractor()
-        return self._run(images, "feature")
+        rows = self._run(images, "feature", "native_width")
+        resolutions = np.minimum(1.0, rows["native_width"] / self.width_max).astype(np.float32)
+        return Description(rows["feature"], rows["native_width"], resolutions)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell models apart: of the weights, and of what else the features depend on."""
+        digest = hashlib.sha256(repr((self.image_size, self.normalised)).encode())
+        leaves, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(self._variables))
+        for path, leaf in leaves:
+            value = np.asarray(leaf)
+            digest.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()[:16]
 
     def restore(self, images: Images) -> UInt8[np.ndarray, "N H W 3"]:
         """The images after super-resolution, at the network's size."""
-        return self._run(images, "restored")
+        return self._run(images, "restored")["restored"]
 
     def weights(self, images: Images) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, "N T"]]:
         """wL and wH of the T dual-stream blocks (Eq. 6); T = 0 without them."""
         self._require_extractor()
-        gates = self._run(images, "gates")
+        gates = self._run(images, "gates")["gates"]
         return gates[..., 0], gates[..., 1]
 
     def _require_extractor(self) -> None:
@@ -213,12 +257,12 @@ class Extractor:
                 "Extractor: this stage only restores images, expected one with features"
             )
 
-    def _run(self, images: Images, output: str) -> np.ndarray:
+    def _run(self, images: Images, *outputs: str) -> dict[str, np.ndarray]:
         one = isinstance(images, str | bytes | os.PathLike | Image.Image | np.ndarray)
         if one or not isinstance(images, Iterable) or isinstance(images, Mapping | Set):
             found = f"{'one ' if one else ''}{type(images).__name__}"
             raise UserError(f"images: found {found}, expected a list of images")
-        return self._engine.run(self._variables, self._batches(images), output)[output]
+        return self._engine.run(self._variables, self._batches(images), outputs)
 
     def _batches(self, images: Images) -> Iterator[dict[str, np.ndarray]]:
         rest = enumerate(images)
@@ -247,12 +291,17 @@ class Extractor:
 def _rows(
     outputs: Outputs, image: jax.Array, batch: DeviceBatch, normalised: bool
 ) -> dict[str, Any]:
-    del image, batch
+    del image
     feature = outputs.feature
     if feature is not None:
         feature = compared(feature, normalised)
     restored = (denormalise(outputs.restored) * 255).round().astype(np.uint8)
-    return {"feature": feature, "gates": outputs.gates, "restored": restored}
+    return {
+        "feature": feature,
+        "gates": outputs.gates,
+        "restored": restored,
+        "native_width": batch["native_width"],
+    }
 
 
 def _checked_count(name: str, value: Any) -> int:

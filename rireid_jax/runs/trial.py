@@ -33,7 +33,7 @@ from rireid_jax.runs.shared_stages import (
     shared_stages,
     take_over,
 )
-from rireid_jax.runs.workdir import claim_data
+from rireid_jax.runs.workdir import claim_data, write_width_max
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.idle_terms import check_terms
@@ -70,6 +70,7 @@ def run_trial(
     """
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
+    write_width_max(workdir, data.width_max)
     if mode == "train":
         trained = _train(config, workdir, data, parallel, forecast, others)
     else:

@@ -144,6 +144,23 @@ def read_data(workdir: str) -> dict[str, str]:
     return _read_json(path, "what the run trains on") if path.exists() else {}
 
 
+@distributed.by_first
+def write_width_max(workdir: str, width_max: int) -> None:
+    """Writes the width in pixels at which r = 1, which the data set of a run has and its model needs for new images."""
+    write_whole(epath.Path(workdir) / "model.json", json.dumps({"width_max": width_max}) + "\n")
+
+
+@distributed.by_first
+def read_width_max(workdir: str) -> int:
+    """What `write_width_max` wrote; 0 in a folder of an older version.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    path = epath.Path(workdir) / "model.json"
+    return int(_read_json(path, "a run's model").get("width_max", 0)) if path.exists() else 0
+
+
 def trial_folder(workdir: str, trial: int) -> str:
     """The work directory of one trial of a run over several."""
     return os.path.join(workdir, f"trial{trial}")
