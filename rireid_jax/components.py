@@ -89,7 +89,7 @@ class Field:
       about: what the field is, its unit, and the source of the default.
       check: the rule that a value must satisfy.
       small: the default at the two-core size; None means that it is the same.
-      path: whether the value is a path, in which `~` and variables are expanded (`config.with_paths`).
+      path: whether the value is a path, which `config.with_paths` makes whole.
     """
 
     default: Any

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 from absl import app, flags
 from absl import logging as absl_logging
@@ -18,10 +19,14 @@ from ml_collections import ConfigDict, config_flags
 from rireid_jax import distributed
 from rireid_jax.cli import flags as command_line
 from rireid_jax.cli import rireid as commands
+from rireid_jax.cli import stored_config
 from rireid_jax.config import default_title, smaller_argument, validate, with_defaults, with_paths
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
+from rireid_jax.progress_bar import write_above
+
+_LEVELS = {"-q": logging.WARNING, "-v": logging.INFO}
 
 
 def main() -> None:
@@ -35,6 +40,10 @@ def rireid() -> None:
 
 
 def _rireid(argv: list[str]) -> None:
+    while argv and argv[0] in _LEVELS:
+        logging.getLogger("rireid_jax").setLevel(_LEVELS[argv[0]])
+        if argv.pop(0) == "-v":
+            absl_logging.set_verbosity(absl_logging.INFO)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(commands.help_text())
     elif argv[0] == "--version":
@@ -76,6 +85,9 @@ def _main(argv: list[str]) -> None:
     validate(config)
     config = with_paths(config)
     command_line.check_flags()
+    if command_line.PRINT_CONFIG.value:
+        print("\n".join(command_line.field_values(config)))
+        return
     if command_line.MODE.value == "doctor":
         from rireid_jax.doctor import doctor
 
@@ -128,7 +140,7 @@ def _run(config: ConfigDict) -> None:
     path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     title = f"{Path(path).stem}-{default_title(argument, config)}"
     workdir = expanded(command_line.WORKDIR.value or f"runs/{title}", "--workdir")
-    small = smaller_argument(argument, config)
+    small = "" if path == stored_config.__file__ else smaller_argument(argument, config)
     smaller = f"{path}:{small}" if small else ""
     try:
         if command_line.MODE.value == "report":
@@ -150,11 +162,19 @@ def _run(config: ConfigDict) -> None:
         ) from error
 
 
+class _AboveBars(logging.StreamHandler[TextIO]):
+    """Prints lines of the log on a terminal, where bars of progress may stand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        write_above(self.format(record))
+
+
 def log_to_stderr() -> None:
     """Sends the log of this package, and no other, to stderr."""
     # Our own log alone: through absl, Orbax and others log every step, and every exception that they raise.
     absl_logging.set_verbosity(absl_logging.FATAL)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _AboveBars(sys.stderr) if sys.stderr.isatty() else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("rireid_jax")
     logger.handlers = [handler]

@@ -51,6 +51,9 @@ SEEDS = flags.DEFINE_list(
     "With --mode report: seeds of training, such as 0,1,2; config.seed by default. Rows on which no claim about the "
     "whole system rests are trained with the first seed alone.",
 )
+PRINT_CONFIG = flags.DEFINE_bool(
+    "print_config", False, "Prints every field of the config with its value, and does nothing else."
+)
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
@@ -66,7 +69,18 @@ NUM_PROCESSES = flags.DEFINE_integer(
 PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "With several processes: the number of this one, from 0 on.", lower_bound=0
 )
-_OWN = (CONFIG, WORKDIR, MODE, ROWS, SEEDS, DISTRIBUTED, COORDINATOR, NUM_PROCESSES, PROCESS_ID)
+_OWN = (
+    CONFIG,
+    WORKDIR,
+    MODE,
+    ROWS,
+    SEEDS,
+    PRINT_CONFIG,
+    DISTRIBUTED,
+    COORDINATOR,
+    NUM_PROCESSES,
+    PROCESS_ID,
+)
 _NO_CONFIG = "--config: not given, expected a file such as configs/joint.py"
 _EXPECTED = {
     "mode": f"one of {', '.join(MODES)}",
@@ -350,6 +364,14 @@ def _meant(config: ConfigDict, field: str) -> list[str]:
     return [name for name in known if f".{'.'.join(map(plain, name.split('.')))}".endswith(rest)][
         :3
     ]
+
+
+def field_values(config: ConfigDict) -> Iterator[str]:
+    """`--config.FIELD=VALUE` of every field, as the command line takes them."""
+    for name in _fields(config):
+        value = _field(config, name)
+        if not isinstance(value, ConfigDict):
+            yield f"--config.{name}={value}"
 
 
 def _fields(config: ConfigDict, prefix: str = "") -> Iterator[str]:

@@ -184,8 +184,9 @@ def base_fields() -> Fields:
             ),
             "workdir": Field(
                 "",
-                "work directory of an earlier run on the same data: stages that are the same there are taken, and one "
-                "that differs in its epochs, schedule or rates alone goes on from its last checkpoint",
+                "work directory of an earlier run: stages that are the same there are taken, one that differs in its "
+                "epochs, schedule or rates alone goes on from its last checkpoint, and on other data all begin with "
+                "what they have learned there",
                 path=True,
             ),
         },

@@ -1,5 +1,6 @@
 """Validates a config."""
 
+import os
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
@@ -66,9 +67,11 @@ def with_defaults(config: ConfigDict) -> ConfigDict:
 
 
 def with_paths(config: ConfigDict) -> ConfigDict:
-    """Returns a copy of a config in which `~` and variables are expanded in every field that is a path.
+    """Returns a copy of a config in which every field that is a path holds a whole one.
 
-    A config without a known data set is returned unchanged; `validate` refuses it.
+    `~` and variables are expanded, and a relative path begins at the working directory, so that a work directory that
+    keeps the config can be used from another one. A config without a known data set is returned unchanged; `validate`
+    refuses it.
 
     Raises:
       UserError: a path names a user or a variable that does not exist.
@@ -84,8 +87,10 @@ def _expand(fields: Fields, values: ConfigDict, path: str) -> None:
     for name, field in fields.items():
         place = f"{path}.{name}"
         if isinstance(field, Field):
-            if field.path and isinstance(values.get(name), str):
-                values[name] = expanded(values[name], place)
+            value = values.get(name)
+            if field.path and isinstance(value, str):
+                value = expanded(value, place)
+                values[name] = os.path.abspath(value) if value and "://" not in value else value
         elif isinstance(values.get(name), ConfigDict):
             _expand(field.fields() if isinstance(field, Slot) else field, values[name], place)
 

@@ -1,7 +1,7 @@
 """Runs a network over images: the one engine behind evaluation and the `Extractor`."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rireid_jax.models.network import Network, Outputs, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.models.psnr import masked_mean, measured_parts, psnr
 from rireid_jax.parallel import Parallel
+from rireid_jax.progress_bar import ProgressBar
 
 DeviceBatch = Mapping[str, jax.Array]
 # From the network's outputs, its normalised images and the batch to named arrays, one row an image.
@@ -116,13 +117,23 @@ class Embedder:
             process_index=self._parallel.process_index,
             process_count=self._parallel.process_count,
         )
-        columns = self._engine.run(self._parallel.replicate(variables), batches)
+        with ProgressBar(len(source), "evaluation", "image") as bar:
+            counted = _counted(batches, bar, self._parallel.process_count)
+            columns = self._engine.run(self._parallel.replicate(variables), counted)
         # Several processes read interleaved images; the index puts them back in order.
         order = np.argsort(columns.pop("index"), kind="stable")
         columns = {name: values[order] for name, values in columns.items()}
         own = {name: columns.pop(name) for name in ("features", "gates")}
         labels = {name: columns.pop(name) for name in ("pids", "camids", "resolutions")}
         return Embedding(**own, **labels, restoration=columns)
+
+
+def _counted(
+    batches: Iterable[Mapping[str, np.ndarray]], bar: ProgressBar, process_count: int
+) -> Iterator[Mapping[str, np.ndarray]]:
+    for batch in batches:
+        yield batch
+        bar.add(int(batch["valid"].sum()) * process_count)
 
 
 def compared(feature: Float[Array, "B D"], normalised: bool) -> Float[Array, "B D"]:

@@ -20,7 +20,7 @@ from rireid_jax.runs.averages import average
 from rireid_jax.runs.forecast import Forecast
 from rireid_jax.runs.queries import compare_stages, read_queries
 from rireid_jax.runs.results import results_text, write_results
-from rireid_jax.runs.trial import build_dataset, is_trained, run_trial
+from rireid_jax.runs.trial import build_dataset, is_trained, run_trial, scores_another
 from rireid_jax.runs.workdir import (
     claim,
     claim_data,
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 def run(config: ConfigDict, workdir: str, mode: str, smaller: str = "") -> None:
     """Does what the command line asks.
+
+    With "evaluate", a folder without checkpoints scores what `config.init.workdir` has trained, on its own data.
 
     Each trial that `config.data.trials` names is trained and scored in a folder of its own, and the results
     are the mean over the trials.
@@ -73,8 +75,8 @@ def run(config: ConfigDict, workdir: str, mode: str, smaller: str = "") -> None:
         logger.warning(
             "config.data.validation is 0: best checkpoints are chosen on the queries that are reported"
         )
-    if mode == "evaluate":
-        read_config(workdir)  # refuses a folder without a run before it makes one
+    if mode == "evaluate":  # refuses a folder without a run before it makes one
+        read_config(config.init.workdir if scores_another(config, workdir) else workdir)
     with locked(workdir):
         if trials:
             results = _run_trials(config, trials, workdir, mode, parallel, smaller)

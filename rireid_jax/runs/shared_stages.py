@@ -27,6 +27,8 @@ from rireid_jax.training.loop import finished_variables, num_steps
 
 logger = logging.getLogger(__name__)
 
+_DATA = ("dataset", "data.")  # fields that say what a run learns from
+
 
 def shared_stages(config: ConfigDict) -> tuple[str, ...]:
     """The stages of a run that are the same in every trial.
@@ -118,11 +120,13 @@ def take_over(
     return None
 
 
-def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) -> None:
-    """Copies a stage from `config.init.workdir`, unless it has begun here.
+def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) -> Variables | None:
+    """Takes what `config.init.workdir` has trained of a stage, unless it has begun here.
 
-    It is copied if it is the same there, or differs only in its epochs, its schedule or its rates; then training goes
-    on at its last step. A stage that differs in something else, or starts from one that differs, is trained anew.
+    - The same stage on the same data is copied; so is one that differs only in its epochs, its schedule or its rates,
+      and training goes on at its last step.
+    - On other data, training begins with the stage's last variables there.
+    - A stage that differs in something else, or starts from one that does, is trained anew.
 
     Args:
       config: of the run.
@@ -130,26 +134,24 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
       stage: a key of `config.stages`.
       data: what the stage trains on.
 
+    Returns:
+      What the stage begins with; None if that is what its own `init` says, or where it goes on.
+
     Raises:
-      UserError: `config.init.workdir` holds no run, was trained on other data, or has trained a stage that is to go on
-        for as many steps as it has here.
+      UserError: `config.init.workdir` holds no run, or has trained a stage that is to go on for as many steps as it has
+        here.
     """
-    begun = epath.Path(workdir) / "checkpoints" / stage
-    if not config.init.workdir or distributed.from_first(begun.exists):
-        return
+    if not config.init.workdir or distributed.from_first(lambda: bool(_steps(workdir, stage))):
+        return None
     other = _earlier(config)
     try:
         theirs = read_config(other)
         known = read_data(other).get(data.dataset)
     except UserError as error:
         raise UserError(f"config.init.workdir: {error}") from None
-    if known not in (None, data.protocol_hash):
-        raise UserError(
-            f"config.init.workdir: found a run on {data.dataset} of protocol {known}, expected {data.protocol_hash}"
-        )
-    theirs_begun = epath.Path(other) / "checkpoints" / stage
-    if stage not in theirs.stages or not distributed.from_first(theirs_begun.exists):
-        return
+    steps = distributed.from_first(lambda: _steps(other, stage))
+    if stage not in theirs.stages or not steps:
+        return None
     own, field = _decisive(config, stage), f"stages.{stage}"
     length = (
         f"{field}.epochs",
@@ -158,14 +160,14 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
     )
     ignored = (*free_fields(), "init.workdir")
     differing = [name for name, *_ in differences(own, _decisive(theirs, stage), ignored)]
+    on_data = [name for name in differing if name.startswith(_DATA)]
     for name in differing:
-        if not name.startswith(length):
+        if not name.startswith((*length, *_DATA)):
             logger.info("%s: trained anew, as config.%s differs in %s", stage, name, other)
-            return
-    with Checkpoints(other, stage) as checkpoints:
-        steps = checkpoints.steps
-    if not steps:
-        return
+            return None
+    if on_data or known not in (None, data.protocol_hash):
+        logger.info("%s: begins with what %s has trained on other data", stage, other)
+        return last_variables(other, stage)
     total = num_steps(config, stage, len(data.splits["train"]))[1]
     if differing and steps[-1] >= total:
         raise UserError(
@@ -174,6 +176,19 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
         )
     copy_checkpoint(other, workdir, stage, steps[-1])
     logger.info("%s: step %d taken from %s", stage, steps[-1], other)
+    return None
+
+
+def last_variables(workdir: str, stage: str) -> Variables:
+    """What a stage's latest readable checkpoint holds."""
+    with Checkpoints(workdir, stage) as checkpoints:
+        return checkpoints.load_latest()[1]
+
+
+def _steps(workdir: str, stage: str) -> list[int]:
+    """The steps of a stage's checkpoints, in order; none where it has not begun."""
+    folder = epath.Path(workdir) / "checkpoints" / stage
+    return sorted(int(step.name) for step in folder.glob("*") if step.name.isdigit())
 
 
 def _earlier(config: ConfigDict) -> str:

@@ -19,7 +19,7 @@ from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
 from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
 from rireid_jax.parallel import Parallel
-from rireid_jax.runs.extractor import Extractor
+from rireid_jax.runs.extractor import Extractor, num_classes
 from rireid_jax.runs.forecast import Forecast
 from rireid_jax.runs.gate_picture import draw_gates
 from rireid_jax.runs.inside import find_warnings, look_inside, trained_resolutions
@@ -33,7 +33,7 @@ from rireid_jax.runs.shared_stages import (
     shared_stages,
     take_over,
 )
-from rireid_jax.runs.workdir import claim_data, write_width_max
+from rireid_jax.runs.workdir import claim_data, has_checkpoints, write_width_max
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.idle_terms import check_terms
@@ -70,11 +70,12 @@ def run_trial(
     """
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
-    write_width_max(workdir, data.width_max)
     if mode == "train":
+        write_width_max(workdir, data.width_max)
         trained = _train(config, workdir, data, parallel, forecast, others)
     else:
-        trained = {stage: _last(workdir, stage) for stage in scored_stages(config)}
+        source = config.init.workdir if scores_another(config, workdir) else workdir
+        trained = {stage: _last(source, stage) for stage in scored_stages(config)}
     split = config.eval.split
     evaluations, on_validation = {}, {}
     for stage in scored_stages(config):
@@ -82,7 +83,7 @@ def run_trial(
         gallery = split if split == "validation" else "gallery"
         counts = [len(data.splits[name]) for name in (split, gallery)]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
-        embedder = Embedder(config, stage, len(data.train_pids), parallel)
+        embedder = Embedder(config, stage, num_classes(config, stage, variables), parallel)
         evaluations[stage] = evaluate(config, embedder, variables, data, split)
         if split == "validation":
             on_validation[stage] = evaluations[stage]
@@ -202,6 +203,11 @@ def _queries(evaluations: Mapping[str, Evaluation], stage: str) -> Queries:
     return Queries(query.pids, query.resolutions, outcomes)
 
 
+def scores_another(config: ConfigDict, workdir: str) -> bool:
+    """Whether a run that only evaluates has trained nothing itself, and scores what `config.init.workdir` has."""
+    return bool(config.init.workdir) and not has_checkpoints(workdir)
+
+
 def _last(workdir: str, stage: str) -> tuple[int, Variables]:
     with Checkpoints(workdir, stage) as checkpoints:
         return checkpoints.load_latest()
@@ -228,10 +234,11 @@ def _train(
     Returns:
       Last step of every stage, and what it ended with.
     """
-    num_classes = len(data.train_pids)
-    check_backbone(config, workdir, num_classes)
+    identities = len(data.train_pids)
+    check_backbone(config, workdir, identities)
     datasets = {"": data}
     trained: dict[str, Variables] = {}
+    begins: dict[str, Variables | None] = {}
     steps: dict[str, int] = {}
     metrics_log = MetricsWriter(workdir) if distributed.is_first() else NoMetrics()
     with metrics_log as log, StopRequest() as stop:
@@ -242,7 +249,7 @@ def _train(
             images = datasets[name].splits["train"]
             check_terms(config, stage, map(images.__getitem__, range(len(images))))
             steps[stage] = num_steps(config, stage, len(images))[1]
-            continue_stage(config, workdir, stage, datasets[name])
+            begins[stage] = continue_stage(config, workdir, stage, datasets[name])
         _begin(forecast, config, workdir, steps)
         for stage in config.run:
             name = config.stages[stage].dataset
@@ -262,7 +269,7 @@ def _train(
                 stage,
                 workdir=workdir,
                 data=datasets[name],
-                num_classes=num_classes,
+                num_classes=identities,
                 parallel=parallel,
                 log=log,
                 stop=stop,
@@ -270,6 +277,7 @@ def _train(
                 timed=partial(forecast.timed, stage),
                 rest=partial(forecast.rest, stage),
                 trained=trained,
+                begin=begins[stage],
             )
             forecast.finish(stage)
     return {stage: (steps[stage], variables) for stage, variables in trained.items()}

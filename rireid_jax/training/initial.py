@@ -4,6 +4,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax.errors import UserError
@@ -22,6 +25,7 @@ def initial_variables(
     workdir: str,
     num_classes: int,
     trained: Mapping[str, Variables] | None = None,
+    begin: Variables | None = None,
 ) -> Variables:
     """Returns the initial variables of a stage: those of the stages in `config.stages[stage].init`, or random ones.
 
@@ -33,13 +37,17 @@ def initial_variables(
       workdir: work directory with the checkpoints of the stages that this one starts from.
       num_classes: number of identities of the classifier.
       trained: final variables of earlier stages that are still in memory, by stage.
+      begin: variables of the same stage in another run, which then count instead of `init`. A classifier of other
+        identities is left out.
 
     Raises:
       UserError: a stage that this one starts from has no checkpoint or a damaged last one, or the backbone does not
-        fit.
+        fit; or `begin` is of a network of another size.
     """
     network = create_network(config, stage, num_classes)
     variables = initialise(network, config.seed, tuple(config.data.image_size))
+    if begin is not None:
+        return _with_own_classifier(variables, begin)
     if starts_from_backbone(config, stage):
         report = load_backbone(config.init.backbone, network, variables)
         logger.info("%s: starts from %s, %s", stage, config.init.backbone, report)
@@ -56,6 +64,29 @@ def initial_variables(
                 own, given = variables[kind][module], loaded[kind][module]
                 variables[kind][module] = part.adopt(own, given)
     return variables
+
+
+def _with_own_classifier(own: Variables, given: Variables) -> Variables:
+    """The given variables; where identities differ, a classifier is that of `own`."""
+
+    def choose(path: Any, mine: Any, theirs: Any) -> Any:
+        if np.shape(mine) == np.shape(theirs):
+            return jnp.copy(theirs)
+        if any(getattr(key, "key", "") == "head" for key in path):
+            return mine
+        place = jax.tree_util.keystr(path, simple=True, separator=".")
+        raise UserError(
+            f"config.init.workdir: found {place} of {list(np.shape(theirs))}, expected {list(np.shape(mine))}, as "
+            "config.model says"
+        )
+
+    try:
+        chosen: Variables = jax.tree_util.tree_map_with_path(choose, own, given)
+    except ValueError as error:  # the trees differ
+        raise UserError(
+            "config.init.workdir: found another network, expected the one of config.model"
+        ) from error
+    return chosen
 
 
 def _last_variables(workdir: str, stage: str, field: str) -> Variables:

@@ -68,8 +68,9 @@ def train_stage(
     timed: Timed | None = None,
     rest: Rest | None = None,
     trained: Mapping[str, Variables] | None = None,
+    begin: Variables | None = None,
 ) -> Variables:
-    """Trains a stage to its end, from its latest checkpoint if there is one, and saves a last checkpoint.
+    """Trains a stage to its end, from its latest checkpoint if there is one, and saves a last one.
 
     Args:
       config: the whole config.
@@ -84,9 +85,10 @@ def train_stage(
       timed: function that is told once, unless the stage is too short, the seconds of a step and the steps left.
       rest: function that says, from the same two numbers, how long the whole run still takes.
       trained: final variables of earlier stages that are still in memory, by stage.
+      begin: as `initial_variables` takes it.
 
     Returns:
-      The final variables of the stage, on the host.
+      The final variables, on the host.
 
     Raises:
       Stopped: training was asked to stop, and the state is saved.
@@ -102,15 +104,16 @@ def train_stage(
         train = tuple(config.stages[stage].train)
         state = _latest_state(config, checkpoints, network, optimizer, train, parallel)
         if state is None:
-            variables = initial_variables(config, stage, workdir, num_classes, trained)
-            state = parallel.replicate(create_state(variables, optimizer, train))
+            initial = initial_variables(config, stage, workdir, num_classes, trained, begin)
+            state = parallel.replicate(create_state(initial, optimizer, train))
         start = _agreed_step(stage, int(state.step))
         log.rewind(stage, start)
         if start:
             logger.info("%s: resumes at step %d of %d", stage, start, total)
-        progress = Progress(config, stage, schedules, total, steps_per_epoch, log, timed, rest)
-
         with (
+            Progress(
+                config, stage, schedules, total, steps_per_epoch, log, timed, rest
+            ) as progress,
             _batches(config, stage, data, start, parallel) as batches,
             Trace(config.profile, workdir, stage) as trace,
         ):
@@ -122,7 +125,7 @@ def train_stage(
                 stop.unsaved = True
                 trace.after(step, metrics)
                 stopping, last = stop.now(), step == total
-                scoring = bool(evaluate_every) and (step % evaluate_every == 0 or last)
+                scoring = bool(evaluate_every) and (last or step % evaluate_every == 0)
                 if stopping or scoring or last or step % config.checkpoint.every_steps == 0:
                     progress.flush()  # raises first, so that no state with NaN or infinity is saved
                     scores = evaluate(_variables(state)) if scoring and evaluate else None

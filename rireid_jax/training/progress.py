@@ -5,6 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rireid_jax.errors import UserError
+from rireid_jax.progress_bar import ProgressBar
 from rireid_jax.training.step import Metrics
 from rireid_jax.training.terms import mean_over_steps
 
@@ -67,6 +69,7 @@ class Progress:
           timed: as `train_stage` takes it.
           rest: as `train_stage` takes it.
         """
+        self._bar = ProgressBar(total, stage, "step")
         self._config, self._stage, self._log = config, stage, log
         # One rate is logged: the extractor's where it learns.
         self._schedule = schedules.get("extractor") or next(iter(schedules.values()))
@@ -81,8 +84,21 @@ class Progress:
         self._in_flight: deque[tuple[float, Metrics]] = deque()  # when each was begun
         self._last_line = math.inf  # when it was printed, on the performance counter
 
+    def __enter__(self) -> "Progress":
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.__exit__(kind, error, trace)
+
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds the metrics of a step, which may still be running."""
+        self._bar.reach(step)
         self._running.append(metrics)
         self._bound(metrics)
         # The first step is not timed because it compiles, nor one after a pause because it waits.

@@ -68,11 +68,6 @@ def test_more_epochs_end_as_if_trained_at_once(tmp_path, caplog):
     assert why in caplog.messages
     assert last(tmp_path / "anew", "backbone")[0] == 4
 
-    config.data.recipe.seed = 5
-    with pytest.raises(
-        UserError, match=r"config\.init\.workdir: found a run on pedestrians of pro"
-    ):
-        run(config, str(tmp_path / "other"), "train")
     config.init.workdir = str(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"config\.init\.workdir: .*found no config\.json"):
         run(config, str(tmp_path / "other"), "train")
