@@ -106,14 +106,11 @@ def train_stage(
         if state is None:
             initial = initial_variables(config, stage, workdir, num_classes, trained, begin)
             state = parallel.replicate(create_state(initial, optimizer, train))
-        start = _agreed_step(stage, int(state.step))
+        start = _agreed_step(stage, int(state.step), total)
         log.rewind(stage, start)
-        if start:
-            logger.info("%s: resumes at step %d of %d", stage, start, total)
+        progress = Progress(config, stage, schedules, total, steps_per_epoch, log, timed, rest)
         with (
-            Progress(
-                config, stage, schedules, total, steps_per_epoch, log, timed, rest
-            ) as progress,
+            progress,
             _batches(config, stage, data, start, parallel) as batches,
             Trace(config.profile, workdir, stage) as trace,
         ):
@@ -185,8 +182,8 @@ def _latest_state(
     return checkpoints.restore(parallel.abstract(shapes))
 
 
-def _agreed_step(stage: str, start: int) -> int:
-    """Returns the step at which a stage resumes.
+def _agreed_step(stage: str, start: int, total: int) -> int:
+    """Returns the step at which a stage resumes, of how many.
 
     Raises:
       UserError: the processes have read different checkpoints.
@@ -197,6 +194,8 @@ def _agreed_step(stage: str, start: int) -> int:
             f"{stage}: process {distributed.index()} resumes at step {start} and the first one at {first}, expected a "
             "work directory that all processes see alike; run the same command again"
         )
+    if start:
+        logger.info("%s: resumes at step %d of %d", stage, start, total)
     return start
 
 
