@@ -20,3 +20,8 @@ def aligned(rows: list[list[str]]) -> str:
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Text without what would change the screen or the order of letters: such characters become \\x1b and the like."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

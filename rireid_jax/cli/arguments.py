@@ -38,14 +38,25 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_skip_bad(parser: argparse.ArgumentParser) -> None:
+    """Adds `--skip-bad`."""
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="leave out images that cannot be read, and name them, instead of ending at the first one",
+    )
+
+
 def open_model(arguments: argparse.Namespace) -> "Extractor":
     """The model that the arguments of `add_model` name.
 
     Raises:
       UserError: there is no such model, or the arguments do not go together.
     """
+    from rireid_jax.cli.compilation import keep_compiled_programs
     from rireid_jax.runs.extractor import Extractor
 
+    keep_compiled_programs()
     model, variant = arguments.model, arguments.variant
     if variant is None:
         if model.endswith((".pth", ".pt", ".safetensors")):

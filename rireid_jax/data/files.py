@@ -22,6 +22,7 @@ IMAGE_SUFFIXES = tuple(
         if kind in (*IMAGE_FORMATS, "MPO") and suffix != ".pfm"
     )
 )
+OF_SYSTEMS = {"__MACOSX", "@eaDir"}  # folders that macOS and Synology leave next to people's own
 _MOST_NAMES = 5  # in a line; more are counted
 
 
@@ -38,6 +39,7 @@ class Ignored:
       unread: folders next to those that are read, and how many images there are in them and below.
       loose: images next to the folders that are read.
       unlisted: images next to the listed ones that no row names.
+      columns: of a CSV file, of names that say nothing.
     """
 
     suffixes: Counter[str] = field(default_factory=Counter)
@@ -48,6 +50,7 @@ class Ignored:
     unread: dict[str, int] = field(default_factory=dict)
     loose: int = 0
     unlisted: int = 0
+    columns: list[str] = field(default_factory=list)
 
     def count(self, path: Path) -> None:
         """Counts a file that is no image, or a hidden one; folders and what systems leave do not count."""
@@ -85,6 +88,8 @@ class Ignored:
             yield f"{counted(self.loose, 'image')} ignored, next to the folders and not in them"
         if self.unlisted:
             yield f"{counted(self.unlisted, 'image')} next to the listed ones ignored, as no row names them"
+        if self.columns:
+            yield f"{counted(len(self.columns), 'column')} ignored: {some_of(self.columns)}"
 
 
 def image_files(folder: Path, ignored: Ignored | None = None) -> list[Path]:

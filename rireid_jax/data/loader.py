@@ -14,7 +14,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -139,23 +139,29 @@ def evaluation_batches(
     return _batches(batches, workers=0)
 
 
-def load_image(
-    image: Any, image_size: tuple[int, int], index: int = 0
-) -> tuple[UInt8[np.ndarray, "H W 3"], int]:
+class LoadedImage(NamedTuple):
+    """An image at the network's size, and its width in pixels before."""
+
+    pixels: UInt8[np.ndarray, "H W 3"]
+    native_width: int
+
+
+def load_image(image: Any, image_size: tuple[int, int], index: int = 0) -> LoadedImage:
     """Brings any image to the network's size, by the same code as the batches.
 
     Args:
-      image: a path, a PIL image, or a uint8 array `[H, W, 3]` of any size.
+      image: a path, a PIL image, or a uint8 array `[H, W, 3]` of any size; or what this returned for one of them, which
+        is taken as it is.
       image_size: (height, width) of the network's input.
       index: of the image among those that the user gave, for the error.
-
-    Returns:
-      The image, uint8 `[H, W, 3]`, and its width in pixels before.
 
     Raises:
       UserError: the file is missing or no image; the PIL image is unreadable or has more than 8 bits a
         channel; the array has another shape or type; it is something else.
     """
+    if isinstance(image, LoadedImage):
+        assert image.pixels.shape[:2] == image_size
+        return image
     if isinstance(image, str | os.PathLike):
         path = expanded(image, f"image {index}")
         try:
@@ -178,7 +184,7 @@ def load_image(
             f"image {index}: found {type(image).__name__}{unread}, expected a path, a PIL image or a uint8 array "
             "[H, W, 3]"
         )
-    return View(image_size)(picture), picture.width
+    return LoadedImage(View(image_size)(picture), picture.width)
 
 
 def _local_batch_size(batch_size: int, process_count: int) -> int:

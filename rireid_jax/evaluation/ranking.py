@@ -243,7 +243,8 @@ def _match_positions(
 
 
 @functools.partial(jax.jit, static_argnames="k")
-def _nearest(strip: Strip, k: int) -> Int[Array, "B k"]:
+def nearest_of_strip(strip: Strip, k: int) -> Int[Array, "B k"]:
+    """Indices of the k nearest images of a strip's gallery; -1 where fewer remain."""
     negated, index = lax.top_k(-distances(strip), k)  # equal values: the lower index first
     return jnp.where(jnp.isneginf(negated), -1, index)
 
@@ -280,5 +281,5 @@ def top_matches(
         raise UserError(f"k: found {k}, expected 1 to {len(gallery)}, the size of the gallery")
     nearest = np.empty((len(query), k), np.int32)
     for rows, strip in strips(query, gallery, np.arange(len(query))):
-        nearest[rows] = np.asarray(_nearest(strip, k))[: len(rows)]
+        nearest[rows] = np.asarray(nearest_of_strip(strip, k))[: len(rows)]
     return nearest

@@ -18,7 +18,7 @@ from PIL import Image
 
 from rireid_jax.components import EXTRACTORS, IMAGE_SIZE
 from rireid_jax.config import final_stage
-from rireid_jax.data.loader import load_image
+from rireid_jax.data.loader import LoadedImage, load_image
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import DeviceBatch, Engine, compared
 from rireid_jax.models.network import Network, Outputs, create_network
@@ -31,7 +31,7 @@ from rireid_jax.weights import load_released, load_resnet50, to_state_dict, writ
 
 logger = logging.getLogger(__name__)
 
-Images = Iterable[str | Path | Image.Image | np.ndarray]
+Images = Iterable[str | Path | Image.Image | np.ndarray | LoadedImage]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Extractor:
         parallel = Parallel("shard_map", alone=True)
         self._variables = parallel.replicate(variables)
         self._num_devices = parallel.num_devices
-        self._batch_size = -(-batch_size // self._num_devices) * self._num_devices
+        self.batch_size = -(-batch_size // self._num_devices) * self._num_devices
         self._engine = Engine(network, parallel, functools.partial(_rows, normalised=normalised))
 
     @classmethod
@@ -269,7 +269,7 @@ class Extractor:
         for number in itertools.count():
             loaded = [
                 load_image(image, self.image_size, i)
-                for i, image in itertools.islice(rest, self._batch_size)
+                for i, image in itertools.islice(rest, self.batch_size)
             ]
             if number and not loaded:  # no images at all: padding alone
                 return
@@ -277,7 +277,7 @@ class Extractor:
             size = self._num_devices
             while size < len(loaded):
                 size *= 2
-            size = min(size, self._batch_size)
+            size = min(size, self.batch_size)
             batch: dict[str, np.ndarray] = {
                 "image": np.zeros((size, *self.image_size, 3), np.uint8),
                 "native_width": np.zeros(size, np.int32),

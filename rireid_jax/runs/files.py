@@ -1,6 +1,9 @@
 """Files that are written whole or not at all, and values as JSON can hold them."""
 
+import contextlib
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -14,6 +17,17 @@ def write_whole(path: epath.Path, content: str | bytes) -> None:
     else:
         temporary.write_text(content)
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """As `write_whole`, of a file too large to be held: gives where to write it; an error leaves the old one."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def jsonable(value: Any) -> Any:

@@ -1,80 +1,72 @@
 """A CSV file that lists a user's crops."""
 
-import csv
 import os
 from pathlib import Path
 
+from rireid_jax.data.csv_rows import Row, read_rows
 from rireid_jax.data.files import IMAGE_SUFFIXES, Ignored
 from rireid_jax.data.layouts.labels import Label, check_names_of_levels
 from rireid_jax.errors import UserError
 
 SPLITS = ("train", "query", "gallery")
-_COLUMNS = ("path", "id", "camera", "split")
+_NEEDED = ("path", "id")
 
 
 def read_crop_list(path: Path, ignored: Ignored) -> list[Label]:
-    """Reads rows `path,id[,camera[,split]]`, with or without a header; paths are relative to the file.
+    """Reads a CSV file of images with their identities, and cameras and splits if it has them.
+
+    A header names the columns path, id, camera and split in any order; without one, they are
+    `path,id[,camera[,split]]`. Paths are relative to the file.
 
     Args:
       path: of the file.
-      ignored: where to count images next to the listed ones that no row names.
+      ignored: where to count images next to the listed ones that no row names, and columns of other names.
 
     Raises:
       UserError: it is no CSV file, a row is wrong, an image is not there or listed twice, or, without a header,
         the columns seem to be in another order.
     """
-    rows = _rows(path)
-    columns = tuple(cell.strip().lower() for cell in rows[0][1]) if rows else ()
-    with_header = columns in (_COLUMNS[:n] for n in (2, 3, 4))
-    rows = rows[with_header:]
-    if not rows:
-        raise UserError(f"{path}: found no rows, expected {','.join(_COLUMNS[:2])} and so on")
+    found = read_rows(path, _NEEDED)
+    if not found.rows:
+        raise UserError(f"{path}: found no rows, expected {','.join(_NEEDED)} and so on")
+    expected = ",".join(found.columns) if found.with_header else "path,id[,camera[,split]]"
     labels = []
     lines: dict[str, int] = {}  # where an image is listed
-    for line, row in rows:
-        label = _label(path, line, row)
-        first = lines.setdefault(os.path.normpath(label.path), line)
-        if first != line:
+    for row in found.rows:
+        label = _label(path, row, expected)
+        first = lines.setdefault(os.path.normpath(label.path), row.line)
+        if first != row.line:
             raise UserError(
-                f"{path}, line {line}: {label.name}: found twice, first in line {first}, expected every "
+                f"{path}, line {row.line}: {label.name}: found twice, first in line {first}, expected every "
                 "image once"
             )
         labels.append(label)
-    found = {label.split for label in labels}
-    if found != {None} and found != set(SPLITS):
-        names = ", ".join(sorted(split or "none" for split in found))
+    splits = {label.split for label in labels}
+    if splits != {None} and splits != set(SPLITS):
+        names = ", ".join(sorted(split or "none" for split in splits))
         raise UserError(
             f"{path}: found splits {names}, expected all of {', '.join(SPLITS)}, or none"
         )
-    if not with_header:
+    if not found.with_header:
         expected = "expected the columns path,id[,camera[,split]], or a header that says so"
         check_names_of_levels(path, labels, expected)
+    ignored.columns += found.others
     ignored.unlisted += _unlisted(lines)
     return labels
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [(n, row) for n, row in enumerate(csv.reader(file), 1) if any(row)]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: {error}, expected a CSV file in UTF-8") from error
-
-
-def _label(path: Path, line: int, row: list[str]) -> Label:
-    cells = [cell.strip() for cell in row]
-    if not 2 <= len(cells) <= 4 or not cells[0] or not cells[1]:
-        raise UserError(f"{path}, line {line}: found {row}, expected path,id[,camera[,split]]")
-    name, identity, camera, split = cells + [""] * (4 - len(cells))
-    if split and split not in SPLITS:
+def _label(path: Path, row: Row, expected: str) -> Label:
+    if not row.id:
+        raise UserError(f"{path}, line {row.line}: found {list(row.cells)}, expected {expected}")
+    if row.split and row.split not in SPLITS:
         raise UserError(
-            f"{path}, line {line}: found split {split!r}, expected one of "
+            f"{path}, line {row.line}: found split {row.split!r}, expected one of "
             f"{', '.join(SPLITS)}, or nothing"
         )
-    image = path.parent / name
+    image = path.parent / row.path
     if not os.path.isfile(image):  # pathlib's method raises where a name is too long
-        raise UserError(f"{path}, line {line}: {image} is not there, expected an image")
-    return Label(image, name, identity, camera or None, split or None)
+        raise UserError(f"{path}, line {row.line}: {image} is not there, expected an image")
+    return Label(image, row.path, row.id, row.camera or None, row.split or None)
 
 
 def _unlisted(listed: dict[str, int]) -> int:

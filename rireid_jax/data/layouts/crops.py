@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rireid_jax.data.files import Ignored, count_images, image_files, visible
+from rireid_jax.data.files import OF_SYSTEMS, Ignored, count_images, image_files, visible
 from rireid_jax.data.layouts.crop_list import SPLITS, read_crop_list
 from rireid_jax.data.layouts.labels import (
     HINT,
@@ -26,7 +26,6 @@ or
 both as they are, or below the folders train, query and gallery if you have divided them
 or
 crops.csv                       rows path,id[,camera[,split]], given in place of the folder"""
-_OF_SYSTEMS = {"__MACOSX", "@eaDir"}  # folders that macOS and Synology leave next to people's own
 _CAMERA = re.compile(r"_c(\d+)(?!\d)", re.IGNORECASE)
 
 
@@ -51,7 +50,7 @@ def find_crops(raw: Path) -> Crops:
     will do too, and so will capitals. A camera may also stand in the image's name as `_c<number>`. Identities
     and cameras may have any name that is not one of a split, and identities any that is not one of a camera. As in
     Market-1501, -1 is junk, which is left out, and 0000 is nobody, who stays in the gallery. CSV:
-    `path,id[,camera[,split]]`, with or without a header, paths relative to the CSV file.
+    `path,id[,camera[,split]]`, or a header that names these columns in any order; paths relative to the CSV file.
 
     Raises:
       UserError: there are no images, they are laid out in another way, or only some have a camera.
@@ -151,7 +150,7 @@ def _files(folder: Path, subfolders: Iterable[Path], ignored: Ignored) -> list[P
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return [p for p in visible(folder) if p.name not in _OF_SYSTEMS and p.is_dir()]
+    return [p for p in visible(folder) if p.name not in OF_SYSTEMS and p.is_dir()]
 
 
 def _no_images(folder: Path, ignored: Ignored) -> UserError:
