@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import logging.config
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +47,9 @@ class Engine:
             address = str(self.folder)
             # gRPC would send what stays in this process through a proxy of the environment.
             options["grpc_options"] = {"grpc.enable_http_proxy": 0}
-        client_class = _client_class(embedded=self.folder is not None)
+        connect = client_class(embedded=self.folder is not None)
         with self.calling():
-            self.client: MilvusClient = client_class(address, timeout=_CONNECT_SECONDS, **options)
+            self.client: MilvusClient = connect(address, timeout=_CONNECT_SECONDS, **options)
         self._synced: dict[str, tuple[int, int]] = {}
 
     @contextlib.contextmanager
@@ -110,10 +111,15 @@ class Engine:
             self.sync()
 
 
-def _client_class(embedded: bool) -> "type[MilvusClient]":
-    try:
-        import pymilvus
+def client_class(embedded: bool) -> "type[MilvusClient]":
+    """Imports what a gallery needs, which takes a second.
 
+    Raises:
+      UserError: a package is missing.
+    """
+    try:
+        with _logging_as_it_is():
+            import pymilvus
         if embedded:
             import milvus_lite.server_manager  # noqa: F401
     except ImportError as error:
@@ -121,10 +127,21 @@ def _client_class(embedded: bool) -> "type[MilvusClient]":
             f"--gallery: {error}, expected pymilvus and milvus-lite: pip install "
             "'rireid_jax[gallery]'"
         ) from error
-    # Both log every error with its traceback, and raise it as well. pymilvus sets its level when it is imported.
+    # Both log every error with its traceback, and raise it as well.
     for name in ("pymilvus", "milvus_lite"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return pymilvus.MilvusClient
+
+
+@contextlib.contextmanager
+def _logging_as_it_is() -> Iterator[None]:
+    """Keeps pymilvus from configuring logging when it is imported: that closes the handlers of the whole process."""
+    configure = logging.config.dictConfig
+    setattr(logging.config, "dictConfig", lambda config: None)  # noqa: B010  mypy
+    try:
+        yield
+    finally:
+        setattr(logging.config, "dictConfig", configure)  # noqa: B010
 
 
 def _folder(uri: str, create: bool) -> Path:

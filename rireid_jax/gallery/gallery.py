@@ -18,7 +18,7 @@ from rireid_jax.gallery.entries import COLUMNS, FEATURE, KEY, Entry, Hit, entry_
 from rireid_jax.gallery.filters import matching
 
 _ROWS_AT_ONCE = 1000  # of one message, which may have 64 MB
-_FLOATS_AT_ONCE = 2**26  # Milvus Lite subtracts every query from every row, in memory
+_FLOATS_AT_ONCE = 2**24  # Milvus Lite subtracts every query from every row, in memory
 _QUERIES_AT_ONCE = 64
 _MOST_HITS = 16_384  # Milvus's own limit
 _UNFLUSHED = (
