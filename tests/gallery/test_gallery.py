@@ -6,10 +6,10 @@ import threading
 
 import numpy as np
 import pytest
+from gallery_rows import MODEL, features, holds
 from hypothesis import given
 from hypothesis import strategies as st
 from milvus_lite.search.filter import parse_expr
-from rows import MODEL, features, holds
 
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     os.environ["MILVUS_LITE_MEMTABLE_MEMORY_LIMIT_BYTES"] = "20000"
 
 import pymilvus
-from rows import MODEL, features
+from gallery_rows import MODEL, features
 
 from rireid_jax.gallery import Entry, Gallery, engine, matching
 

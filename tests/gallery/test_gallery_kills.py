@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import forking
+import gallery_forks
 import numpy as np
 import pytest
-from rows import MODEL, features, holds
+from gallery_rows import MODEL, features, holds
 
 from rireid_jax.gallery import Entry, Gallery
 
@@ -21,7 +21,7 @@ Forks = "subprocess.Popen[str]"
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    script = [sys.executable, forking.__file__]
+    script = [sys.executable, gallery_forks.__file__]
     with subprocess.Popen(
         script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -62,11 +62,13 @@ def test_no_acknowledged_row_is_lost_in_twenty_kills(forks, tmp_path):
                 assert [hit.entry.name for hit in hits] == [str(i) for i in range(acknowledged)]
                 assert not any(hit.distance for hit in hits)
                 # The batch that was being written may be there; nothing else.
-                assert gallery.stats().rows in (acknowledged, acknowledged + forking.BATCH)
+                assert gallery.stats().rows in (acknowledged, acknowledged + gallery_forks.BATCH)
     assert acknowledged > 200
 
 
-@pytest.mark.parametrize("point", range(len(forking.POINTS)), ids=lambda i: str(forking.POINTS[i]))
+@pytest.mark.parametrize(
+    "point", range(len(gallery_forks.POINTS)), ids=lambda i: str(gallery_forks.POINTS[i])
+)
 def test_a_killed_removal_is_completed(forks, tmp_path, point):
     path = tmp_path / "people.db"
     rows = features(20)
@@ -76,7 +78,7 @@ def test_a_killed_removal_is_completed(forks, tmp_path, point):
     start(forks, "remove", path, point)
     assert lines(forks) == []
     with Gallery.open(str(path), *MODEL) as gallery:
-        stays = point < forking.POINTS.index(("delete", 1, True))
+        stays = point < gallery_forks.POINTS.index(("delete", 1, True))
         wanted = entries if stays else entries[1::2]
         found = {hit.entry.name: hit.distance for hit in gallery.search(rows[:1], 100)[0]}
         assert sorted(found) == sorted(entry.name for entry in wanted)
