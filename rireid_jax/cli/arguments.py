@@ -19,11 +19,11 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds `--model`, `--variant`, `--stage` and `--batch-size`, which `open_model` reads."""
     parser.add_argument(
         "--model",
-        required=True,
+        required=required,
         metavar="MODEL",
         help="work directory of a run, or a file of PyTorch weights together with --variant",
     )
