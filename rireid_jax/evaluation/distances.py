@@ -134,6 +134,11 @@ class Search:
         """Images of the gallery."""
         return len(self._gallery)
 
+    @property
+    def scale(self) -> float:
+        """Distances of the features are those of a `Strip` times this."""
+        return float(self._scale)
+
     def queries(self, rows: Int[np.ndarray, " B"]) -> tuple[Float[Array, "B D"], Int[Array, " B"]]:
         """Features and groups of some queries, the first part of a `Strip`."""
         features = self._query.features[rows] / self._scale - self._centre

@@ -19,6 +19,7 @@ from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
 from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
 from rireid_jax.parallel import Parallel
+from rireid_jax.runs.calibrating import calibrate_run
 from rireid_jax.runs.extractor import Extractor, num_classes
 from rireid_jax.runs.forecast import Forecast
 from rireid_jax.runs.gate_picture import draw_gates
@@ -114,6 +115,8 @@ def run_trial(
     }
     if "://" not in workdir and split == "query":  # pictures show queries
         distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
+    if split == "query":  # a choice of settings is no model to use
+        _calibrate(config, workdir, data, evaluations[final], trained[final][1])
     # A choice of settings leaves nothing that could be taken for results.
     kept = queries if split == "query" else None
     return write_results(workdir, config, measured, time.monotonic() - started, kept)
@@ -332,6 +335,16 @@ def _with_inside(
         lambda: look_inside(config, stage, data, evaluation.query, variables)
     )
     return {**evaluation.metrics, "inside": inside}
+
+
+@distributed.by_first
+def _calibrate(
+    config: ConfigDict, workdir: str, data: Built, evaluation: Evaluation, variables: Variables
+) -> None:
+    """Writes `calibration.json` and its picture, where the final stage has features."""
+    query, gallery = evaluation.query, evaluation.gallery
+    if query.features.shape[1]:
+        calibrate_run(config, workdir, data, query, gallery, variables)
 
 
 def _draw(
