@@ -11,12 +11,15 @@ NETWORKS = (*SUPER_RESOLUTION, *EXTRACTORS)
 IDENTITIES = 5
 
 
-def network_of(name: str, *, axis_name: str | None = None, **fields: Any) -> Network:
+def network_of(
+    name: str, *, axis_name: str | None = None, identities: int = IDENTITIES, **fields: Any
+) -> Network:
     """A network by its name: an extractor, or a super-resolution network without one.
 
     Args:
       name: as in `config.stages`.
       axis_name: mapped axis of devices.
+      identities: of the classifier.
       **fields: `dtype`, fields of a stage such as `neck`, and fields of `config.model`. A network of width 1 has its
         full depth, any other one bottleneck a stage.
     """
@@ -35,4 +38,4 @@ def network_of(name: str, *, axis_name: str | None = None, **fields: Any) -> Net
     config.model.stage_sizes = (3, 4, 6, 3) if width == 1 else (1, 1, 1, 1)
     for field, value in fields.items():
         (stage if field in stage else config.model)[field] = value
-    return create_network(config, "rife", IDENTITIES, axis_name)
+    return create_network(config, "rife", identities, axis_name)

@@ -179,7 +179,8 @@ def base_fields() -> Fields:
         "init": {
             "backbone": Field(
                 "",
-                "PyTorch file of ImageNet weights for extractors that start from no other stage",
+                "PyTorch file for extractors that start from no other stage: ImageNet weights, or what "
+                "`Extractor.to_torch` has written",
                 path=True,
             ),
             "workdir": Field(

@@ -11,6 +11,7 @@ import numpy as np
 
 from rireid_jax.errors import UserError
 from rireid_jax.models.ffsr_released import ReleasedFFSR
+from rireid_jax.models.interfaces import Part
 from rireid_jax.models.network import Network, zero_variables
 from rireid_jax.models.resnet50 import ResNet
 from rireid_jax.models.rife import Gating
@@ -21,6 +22,7 @@ from rireid_jax.weights.prefixes import with_names
 
 Variables = dict[str, dict[str, Any]]
 
+_ANYTHING = re.compile(r".*")
 _COUNTERS = re.compile(rf"(.*\.)?{COUNTER}")  # our batch norms have none
 # Keys that follow the last stage of a backbone: classifiers and necks of ImageNet models, torchreid and fast-reid.
 # fast-reid also stores the mean and deviation by which it normalises pixels, which are ImageNet's.
@@ -107,7 +109,8 @@ def load_backbone(path: str | Path, network: Network, variables: Variables) -> L
     """Loads the stem and stages of an extractor from a backbone file, into both streams if it has two.
 
     Args:
-      path: file of a `state_dict`, usually trained on ImageNet: a ResNet50 of torchvision, torchreid or fast-reid; for
+      path: file of a `state_dict`: of the same extractor as `Extractor.to_torch` writes it, whose head counts where it
+        has the same shape; or, usually trained on ImageNet, a ResNet50 of torchvision, torchreid or fast-reid; for
         "densenet121" a DenseNet121 of torchvision or torchreid; for "se_resnet50" an SE-ResNet50 of timm
         (`seresnet50`), pretrained-models.pytorch or torchreid. The latter two were trained with the stride of a stage
         one convolution earlier.
@@ -117,7 +120,29 @@ def load_backbone(path: str | Path, network: Network, variables: Variables) -> L
     Raises:
       UserError: the file cannot be read, lacks a tensor, or has another width or depth.
     """
-    return _load_backbone(read_state_dict(path), str(path), network, variables)
+    state = read_state_dict(path)
+    rows = _own_rows(state, network, variables)
+    if rows:
+        return _fill(variables, state, rows, [_ANYTHING], str(path))
+    return _load_backbone(state, str(path), network, variables)
+
+
+def _own_rows(state: StateDict, network: Network, variables: Variables) -> list[Tensor]:
+    """The rows of an extractor that a file holds under the extractor's own names, with a part of its head at least."""
+    assert network.extractor is not None
+    if type(network.extractor).torch_names is Part.torch_names:  # it has none
+        return []
+    rows = [row.inside("extractor") for row in network.extractor.torch_names()]
+    body = [row for row in rows if "head" not in row.places[0]]
+    if not all(any(name in state for name in row.names) for row in body):
+        return []
+    head = [row for row in rows if "head" in row.places[0]]
+    fitting = [
+        row
+        for row in head
+        if row.names[0] in state and _fault(state[row.names[0]], row, variables) is None
+    ]
+    return body + fitting if fitting else []
 
 
 def from_state_dict(

@@ -19,6 +19,7 @@ from rireid_jax.models.resnet50 import ResNet
 from rireid_jax.models.torch_names import AXES, COUNTER
 from rireid_jax.weights import (
     from_state_dict,
+    load_backbone,
     read_state_dict,
     to_state_dict,
     write_state_dict,
@@ -51,6 +52,27 @@ def test_there_and_back(name):
         assert_same_bits(variables, back)
         assert report.unexpected == ()
         assert len(set(report.loaded)) == len(report.loaded)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name in EXTRACTORS])
+def test_an_extractor_starts_from_its_own_file(name, tmp_path):
+    """Everything but the classifier, which knows other identities."""
+    network, other = (network_of(name, identities=number) for number in (5, 7))
+    trained = random_variables(network)
+    write_state_dict(tmp_path / "own.safetensors", to_state_dict(trained, network))
+    variables = zero_variables(other)
+    load_backbone(tmp_path / "own.safetensors", other, variables)
+    own = 0  # arrays of the classifier
+    for (path, mine), theirs in zip(
+        jax.tree.leaves_with_path(variables), jax.tree.leaves(trained), strict=True
+    ):
+        if mine.shape == theirs.shape:
+            np.testing.assert_array_equal(mine, theirs, jax.tree_util.keystr(path))
+        else:
+            assert "'head'" in jax.tree_util.keystr(path)
+            own += 1
+            assert not np.any(mine)
+    assert own
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
