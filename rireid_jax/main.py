@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import re
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -19,27 +18,27 @@ from rireid_jax.config import default_title, smaller_argument, validate, with_de
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
+from rireid_jax.signals import Answers
 
 
 def main() -> None:
     """Parses flags, runs, and turns a user's mistake into one line and exit status 2."""
-    log_to_stderr()
-    try:
-        app.run(_main, flags_parser=command_line.parse_flags)
-    except UserError as error:
-        distributed.end(2, f"error: {error}")
-    except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped
-        distributed.end(128 + signal.SIGINT, "")
-    except BaseException as error:
-        variable = _variable_at_fault(error)
-        if variable:
-            distributed.end(2, f"error: {variable}")
-        if distributed.count() == 1:
-            raise
-        # Python would wait for the other processes, and they for this one.
-        if isinstance(error, SystemExit):
-            distributed.end(error.code if isinstance(error.code, int) else 1, "")
-        distributed.end(1, traceback.format_exc().rstrip())
+    with Answers(distributed.end_by_signal):  # while training, the loop has an answer of its own
+        log_to_stderr()
+        try:
+            app.run(_main, flags_parser=command_line.parse_flags)
+        except UserError as error:
+            distributed.end(2, f"error: {error}")
+        except BaseException as error:
+            variable = _variable_at_fault(error)
+            if variable:
+                distributed.end(2, f"error: {variable}")
+            if distributed.count() == 1:
+                raise
+            # Python would wait for the other processes, and they for this one.
+            if isinstance(error, SystemExit):
+                distributed.end(error.code if isinstance(error.code, int) else 1, "")
+            distributed.end(1, traceback.format_exc().rstrip())
 
 
 def _main(argv: list[str]) -> None:

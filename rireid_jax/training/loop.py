@@ -104,10 +104,8 @@ def train_stage(
         if state is None:
             variables = initial_variables(config, stage, workdir, num_classes, trained)
             state = parallel.replicate(create_state(variables, optimizer, train))
-        start = _agreed_step(stage, int(state.step))
+        start = _agreed_step(stage, int(state.step), total)
         log.rewind(stage, start)
-        if start:
-            logger.info("%s: resumes at step %d of %d", stage, start, total)
         progress = Progress(config, stage, schedules, total, steps_per_epoch, log, timed, rest)
 
         with (
@@ -132,6 +130,8 @@ def train_stage(
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
         stop.unsaved = False
+    if stop.now():  # asked since the last step; the next stage would compile before its first one
+        raise Stopped(f"{stage}: stopped at step {total} of {total}, saved")
     return jax.device_get(_variables(state))
 
 
@@ -182,12 +182,14 @@ def _latest_state(
     return checkpoints.restore(parallel.abstract(shapes))
 
 
-def _agreed_step(stage: str, start: int) -> int:
-    """Returns the step at which a stage resumes.
+def _agreed_step(stage: str, start: int, total: int) -> int:
+    """Returns the step of `total` at which a stage resumes, and logs it.
 
     Raises:
       UserError: the processes have read different checkpoints.
     """
+    if start:
+        logger.info("%s: resumes at step %d of %d", stage, start, total)
     first = distributed.from_first(lambda: start)
     if start != first:
         raise UserError(

@@ -302,7 +302,8 @@ def test_discriminators_go_on_too(tmp_path):
 def test_stop_request_while_the_last_step_runs(whole, tmp_path, devices):
     config = stage_config()
     config.checkpoint.every_steps = STEPS
-    train(tmp_path, devices, config=config, log=interrupting(10, ask_to_stop))  # not Stopped
+    with pytest.raises(Stopped, match="ffsr: stopped at step 12 of 12, saved"):
+        train(tmp_path, devices, config=config, log=interrupting(10, ask_to_stop))
     assert_same(tmp_path, whole)
 
 
