@@ -23,6 +23,8 @@ from rireid_jax.signals import Answers
 
 def main() -> None:
     """Parses flags, runs, and turns a user's mistake into one line and exit status 2."""
+    # XLA would print a page about a long compilation, where our log has a line. It takes effect as JAX is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with Answers(distributed.end_by_signal):  # while training, the loop has an answer of its own
         log_to_stderr()
         try:

@@ -39,6 +39,7 @@ from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.idle_terms import check_terms
 from rireid_jax.training.initial import Variables, check_backbone
 from rireid_jax.training.loop import Evaluate, finished_variables, num_steps, train_stage
+from rireid_jax.training.progress import told_every_minute
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,12 @@ def run_trial(
         counts = [len(data.splits[name]) for name in (split, gallery)]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, len(data.train_pids), parallel)
-        evaluations[stage] = evaluate(config, embedder, variables, data, split)
-        if split == "validation":
-            on_validation[stage] = evaluations[stage]
-        elif data.validation_pids:
-            on_validation[stage] = evaluate(config, embedder, variables, data, "validation")
+        with told_every_minute(f"{stage}: still evaluates"):
+            evaluations[stage] = evaluate(config, embedder, variables, data, split)
+            if split == "validation":
+                on_validation[stage] = evaluations[stage]
+            elif data.validation_pids:
+                on_validation[stage] = evaluate(config, embedder, variables, data, "validation")
     metrics = {
         stage: _with_inside(config, stage, data, evaluation, trained[stage][1])
         for stage, evaluation in evaluations.items()
