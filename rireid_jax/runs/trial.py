@@ -1,6 +1,7 @@
 """A trial: trains what is not finished, evaluates, and writes the results."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -42,6 +43,8 @@ from rireid_jax.training.loop import Evaluate, finished_variables, num_steps, tr
 from rireid_jax.training.progress import told_every_minute
 
 logger = logging.getLogger(__name__)
+
+_MOST_PROCESSES = 16  # that draw images, unless the user asks for more
 
 
 def run_trial(
@@ -174,6 +177,7 @@ def _build(config: ConfigDict, dataset: str, own: Built | None) -> Built:
         "allow_unmatched_queries": config.data.allow_unmatched_queries,
         "allow_shared_identities": config.data.allow_shared_identities,
         "threads": config.data.build_threads,
+        "processes": config.data.build_threads or min(_MOST_PROCESSES, os.cpu_count() or 1),
         "beam": config.data.beam,
     }
     if dataset == config.dataset:
