@@ -15,10 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import FrameType, TracebackType
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from rireid_jax.errors import UserError
+from rireid_jax.signals import Answers
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -26,6 +26,7 @@ P = ParamSpec("P")
 HEARTBEAT_SECONDS = 30  # a process that is silent for as long counts as dead, and the others end
 _LONG = 3_600_000  # milliseconds until a request is made again
 _FAREWELL_SECONDS = 10  # the first process waits no longer for the others to say goodbye
+_NOTHING_LOST = "stopped, nothing had to be saved; run the same command to go on"
 _LAST_SECONDS = 1.0  # between the goodbye of the others and the end of the first process
 
 _joined = False
@@ -195,71 +196,36 @@ def end(status: int, reason: str) -> NoReturn:
     _exit(status)
 
 
-class StopRequest:
+def end_by_signal(number: signal.Signals) -> NoReturn:
+    """Ends this process and the others at a signal, where nothing would be lost."""
+    end(128 + number, f"{number.name}: {_NOTHING_LOST}")
+
+
+class StopRequest(Answers):
     """While entered, the first SIGTERM or SIGINT asks the loop to save and stop; a second one ends the process.
 
-    A thread answers the user at once. Python calls signal handlers only between two of its own instructions, and the
-    main thread may be in XLA's compiler for minutes. Where nothing would be lost, the thread also ends the process.
-
-    All processes get the same answer at the same step, whichever of them was asked.
+    Where nothing would be lost, the first one ends the process. All processes get the same answer at the same step,
+    whichever of them was asked.
 
     Attributes:
       unsaved: whether steps have been trained that no checkpoint holds yet. The loop says so.
     """
 
     def __init__(self) -> None:
+        super().__init__(self._answer_first)
         self.unsaved = False
-        self._asked = False
-        self._previous: dict[int, object] = {}
-
-    def __enter__(self) -> "StopRequest":
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._ask)
-        self._previous_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._thread = threading.Thread(target=self._answer, name="rireid_jax stop", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        signal.set_wakeup_fd(self._previous_fd)
-        os.close(self._write)  # which ends the thread
-        self._thread.join()
-        os.close(self._read)
 
     def now(self) -> bool:
-        """Whether to stop after this step. Every process must call it at every step."""
+        """Whether to stop after this step. Every process must call it at every step, and at the end of a stage."""
         if count() == 1:
-            return self._asked
-        return _agreement().stops_now(self._asked)
+            return self.asked
+        return _agreement().stops_now(self.asked)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        # All else is the thread's part, so that it comes out alike wherever the main thread is.
-        self._asked = True
-
-    def _answer(self) -> None:
-        """Answers signals, whose numbers come through the pipe, until it is closed."""
-        asked = False
-        while byte := os.read(self._read, 1):
-            name = signal.Signals(byte[0]).name
-            if byte[0] not in (signal.SIGTERM, signal.SIGINT):
-                continue
-            if asked:
-                os._exit(128 + byte[0])
-            asked = True
-            if count() == 1 and not self.unsaved:
-                _say(f"{name}: stopped, nothing had to be saved; run the same command to go on")
-                os._exit(0)
-            if is_first():
-                _say(f"{name}: saves after this step and stops; a second one ends at once")
+    def _answer_first(self, number: signal.Signals) -> None:
+        if count() == 1 and not self.unsaved:
+            end(0, f"{number.name}: {_NOTHING_LOST}")
+        if is_first():
+            _say(f"{number.name}: saves after this step and stops; a second one ends at once")
 
 
 def _say(line: str) -> None:

@@ -25,13 +25,14 @@ from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
 from rireid_jax.progress_bar import write_above
+from rireid_jax.signals import Answers
 
 _LEVELS = {"-q": logging.WARNING, "-v": logging.INFO}
 
 
 def main() -> None:
     """Parses flags, runs, and turns a user's mistake into one line and exit status 2."""
-    _run_to_the_end(lambda: app.run(_main, flags_parser=command_line.parse_flags))
+    _run_to_the_end(_run_mode)
 
 
 def rireid() -> None:
@@ -50,19 +51,26 @@ def _rireid(argv: list[str]) -> None:
         print(f"rireid_jax {version('rireid_jax')}")
     elif argv[0] in command_line.MODES:
         sys.argv = commands.modes_arguments(argv)
-        app.run(_main, flags_parser=command_line.parse_flags)
+        _run_mode()
     else:
         commands.run_command(argv[0], argv[1:])
 
 
+def _run_mode() -> None:
+    with Answers(distributed.end_by_signal):  # while training, the loop has an answer of its own
+        app.run(_main, flags_parser=command_line.parse_flags)
+
+
 def _run_to_the_end(action: Callable[[], None]) -> None:
     """Does all that a command asks, and turns a user's mistake into one line and exit status 2."""
+    # XLA would print a page about a long compilation, where our log has a line. It takes effect as JAX is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     log_to_stderr()
     try:
         action()
     except UserError as error:
         distributed.end(2, f"error: {error}")
-    except KeyboardInterrupt:  # while training, the loop saves first and raises Stopped
+    except KeyboardInterrupt:
         distributed.end(128 + signal.SIGINT, "")
     except BaseException as error:
         variable = _variable_at_fault(error)

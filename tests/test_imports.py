@@ -19,7 +19,7 @@ MODULES.pop("__init__")  # the package's own, which names the API lazily
 
 # A part imports from itself and from the floors below it; parts of one floor know nothing of each other.
 FLOORS = (
-    {"errors", "text_table"},
+    {"errors", "signals", "text_table"},
     {"components", "distributed", "parallel", "paths", "progress_bar"},
     {"config", "data", "models"},
     {"weights"},

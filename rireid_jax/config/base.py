@@ -81,7 +81,9 @@ _DATA: Fields = {
         small=0.1,
     ),
     "build_threads": Field(
-        0, "number of decoding threads of a build; 0: one per core", AT_LEAST_ZERO
+        0,
+        "number of decoding threads or drawing processes of a build; 0: one per core",
+        AT_LEAST_ZERO,
     ),
     "beam": Field(
         "",

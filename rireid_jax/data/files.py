@@ -23,6 +23,7 @@ IMAGE_SUFFIXES = tuple(
     )
 )
 OF_SYSTEMS = {"__MACOSX", "@eaDir"}  # folders that macOS and Synology leave next to people's own
+_OF_FRAMES = (".gif", ".tif", ".tiff", ".webp", ".avif", ".avifs", ".png", ".apng")
 _MOST_NAMES = 5  # in a line; more are counted
 
 
@@ -143,10 +144,10 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing[:-1]}ies" if thing.endswith("ty") else f"{number:,} {thing}s"
 
 
-def some_of(names: Iterable[str]) -> str:
+def some_of(names: Iterable[str], most: int = _MOST_NAMES) -> str:
     """The first names in a line."""
     names = list(names)
-    return ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def image_width(path: Path) -> int:
@@ -156,6 +157,17 @@ def image_width(path: Path) -> int:
             return upright_size(image)[0]
     except Exception:  # a broken file makes a decoder raise almost anything
         return 0
+
+
+def has_more_frames(path: Path) -> bool:
+    """Whether an image file holds more images than the first, as animations and scans of several pages do."""
+    if path.suffix.lower() not in _OF_FRAMES:
+        return False
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except Exception:  # a broken file; decoding reports it
+        return False
 
 
 def file_size(path: Path) -> int:

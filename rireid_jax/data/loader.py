@@ -5,11 +5,10 @@ step and go on with another number of processes or workers.
 """
 
 import contextlib
+import itertools
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -27,6 +26,7 @@ from rireid_jax.data.batches import Batch, Draw, EvaluationBatch, Source, Traini
 from rireid_jax.data.records import Record, decode_image, opened_image
 from rireid_jax.data.sampler import IdentityBatches
 from rireid_jax.data.shared_memory import affordable, full_memory_is_named, refuse_dead
+from rireid_jax.data.workers import live_as_long_as_the_parent, starting_workers
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
 
@@ -203,7 +203,7 @@ def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, 
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = batches.to_iter_dataset(options).mp_prefetch(
             grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_READ_AHEAD),
-            worker_init_fn=_live_as_long_as_the_parent,
+            worker_init_fn=live_as_long_as_the_parent,
         )
     else:
         # A second thread would only fight the first for the interpreter's lock.
@@ -213,10 +213,12 @@ def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, 
     def generate() -> Generator[Batch, None, None]:
         started: set[BaseProcess] = set()
         with contextlib.ExitStack() as opened, full_memory_is_named(workers):
-            iterator = iter(dataset)
-            opened.callback(iterator.close)
             try:
-                for batch in iterator:
+                with starting_workers() if workers else contextlib.nullcontext():
+                    iterator = iter(dataset)
+                    opened.callback(iterator.close)
+                    first = list(itertools.islice(iterator, 1))  # with which the processes begin
+                for batch in itertools.chain(first, iterator):
                     if workers:  # they hand over shared memory, which must be free when they end
                         batch = {name: np.array(array) for name, array in batch.items()}
                         children = multiprocessing.active_children()
@@ -229,24 +231,6 @@ def _batches(batches: grain.MapDataset, workers: int) -> Generator[Batch, None, 
                 raise
 
     return generate()
-
-
-def _live_as_long_as_the_parent(index: int, count: int) -> None:
-    """Makes a worker process end when its parent does, and not before.
-
-    Ctrl-C and schedulers signal every process of a run, and the parent still needs batches until it
-    has saved and stopped. A parent that is killed cannot end its workers.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 @dataclass(frozen=True)

@@ -300,7 +300,24 @@ def _is_deep(image: Image.Image) -> bool:
     arguments = [tile[3] for tile in getattr(image, "tile", ())]
     if image.format == "PPM":
         return any(isinstance(found, tuple) and found[1] > 255 for found in arguments)
+    if image.format == "AVIF":
+        return bool(arguments) and _is_deep_avif(image)
     return image.format in ("PNG", "TIFF") and any(";16" in str(found) for found in arguments)
+
+
+def _is_deep_avif(image: Image.Image) -> bool:
+    """Whether the file of an image that is not yet loaded says so in its box av1C, which Pillow keeps to itself."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return False
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    box = (
+        data.find(b"av1C") + 4
+    )  # the AV1 codec's configuration; of its third byte, bit 6 is high_bitdepth
+    return box >= 4 and len(data) > box + 2 and bool(data[box + 2] & 0x40)
 
 
 def _is_huge(image: Image.Image) -> bool:

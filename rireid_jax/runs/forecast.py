@@ -85,10 +85,15 @@ class Forecast:
 
 
 def in_words(seconds: float) -> str:
-    """Returns a duration as a person says it: "2 minutes", "1.5 hours", "3 days"."""
+    """Returns a duration as a person says it: "40 seconds", "2 minutes", "1.5 hours", "3 days"."""
+    if round(seconds) < 60:
+        return _counted(round(seconds), "second")
     if seconds < 1.5 * _HOUR:
-        minutes = max(1, round(seconds / 60))
-        return f"{minutes} minute{'s' * (minutes > 1)}"
+        return _counted(round(seconds / 60), "minute")
     if seconds < 2 * _DAY:
         return f"{seconds / _HOUR:.1f} hours"
     return f"{seconds / _DAY:.0f} days"
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}{'s' * (number != 1)}"

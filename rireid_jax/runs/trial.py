@@ -1,6 +1,7 @@
 """A trial: trains what is not finished, evaluates, and writes the results."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -40,8 +41,11 @@ from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.idle_terms import check_terms
 from rireid_jax.training.initial import Variables, check_backbone
 from rireid_jax.training.loop import Evaluate, finished_variables, num_steps, train_stage
+from rireid_jax.training.progress import told_every_minute
 
 logger = logging.getLogger(__name__)
+
+_MOST_PROCESSES = 16  # that draw images, unless the user asks for more
 
 
 def run_trial(
@@ -85,11 +89,12 @@ def run_trial(
         counts = [len(data.splits[name]) for name in (split, gallery)]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, num_classes(config, stage, variables), parallel)
-        evaluations[stage] = evaluate(config, embedder, variables, data, split)
-        if split == "validation":
-            on_validation[stage] = evaluations[stage]
-        elif data.validation_pids:
-            on_validation[stage] = evaluate(config, embedder, variables, data, "validation")
+        with told_every_minute(f"{stage}: still evaluates"):
+            evaluations[stage] = evaluate(config, embedder, variables, data, split)
+            if split == "validation":
+                on_validation[stage] = evaluations[stage]
+            elif data.validation_pids:
+                on_validation[stage] = evaluate(config, embedder, variables, data, "validation")
     metrics = {
         stage: _with_inside(config, stage, data, evaluation, trained[stage][1])
         for stage, evaluation in evaluations.items()
@@ -177,6 +182,7 @@ def _build(config: ConfigDict, dataset: str, own: Built | None) -> Built:
         "allow_unmatched_queries": config.data.allow_unmatched_queries,
         "allow_shared_identities": config.data.allow_shared_identities,
         "threads": config.data.build_threads,
+        "processes": config.data.build_threads or min(_MOST_PROCESSES, os.cpu_count() or 1),
         "beam": config.data.beam,
     }
     if dataset == config.dataset:

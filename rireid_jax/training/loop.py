@@ -2,8 +2,6 @@
 
 import contextlib
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +22,7 @@ from rireid_jax.parallel import AXIS, Parallel
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.initial import Variables, initial_variables
 from rireid_jax.training.optimizer import create_optimizer
-from rireid_jax.training.progress import MetricsLog, Progress, Rest, Timed
+from rireid_jax.training.progress import MetricsLog, Progress, Rest, Timed, told_every_minute
 from rireid_jax.training.state import TrainState, create_state
 from rireid_jax.training.step import make_train_step
 from rireid_jax.training.trace import Trace
@@ -32,7 +30,6 @@ from rireid_jax.training.trace import Trace
 logger = logging.getLogger(__name__)
 
 Evaluate = Callable[[Variables], dict[str, float]]
-_COMPILING_SECONDS = 60.0  # between two lines while compiling
 
 
 class Stopped(Exception):
@@ -132,32 +129,17 @@ def train_stage(
                         raise Stopped(f"{stage}: stopped at step {step} of {total}, saved")
         checkpoints.wait()
         stop.unsaved = False
+    if stop.now():  # asked since the last step; the next stage would compile before its first one
+        raise Stopped(f"{stage}: stopped at step {total} of {total}, saved")
     return jax.device_get(_variables(state))
 
 
 @contextlib.contextmanager
 def _watched(stage: str, first: bool) -> Iterator[None]:
     """Forbids transfers that no line asks for during a step, and logs a line a minute while the first one compiles."""
-    with jax.transfer_guard("disallow"), _compiling(stage) if first else contextlib.nullcontext():
+    told = told_every_minute(f"{stage}: the first step still compiles")
+    with jax.transfer_guard("disallow"), told if first else contextlib.nullcontext():
         yield
-
-
-@contextlib.contextmanager
-def _compiling(stage: str) -> Iterator[None]:
-    done, begun = threading.Event(), time.monotonic()
-
-    def tell() -> None:
-        while not done.wait(_COMPILING_SECONDS):
-            minutes = round((time.monotonic() - begun) / 60)
-            logger.info("%s: the first step still compiles, after %d min", stage, minutes)
-
-    thread = threading.Thread(target=tell, name="rireid_jax compiling", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _variables(state: TrainState) -> Variables:
@@ -183,11 +165,13 @@ def _latest_state(
 
 
 def _agreed_step(stage: str, start: int, total: int) -> int:
-    """Returns the step at which a stage resumes, of how many.
+    """Returns the step of `total` at which a stage resumes, and logs it.
 
     Raises:
       UserError: the processes have read different checkpoints.
     """
+    if start:
+        logger.info("%s: resumes at step %d of %d", stage, start, total)
     first = distributed.from_first(lambda: start)
     if start != first:
         raise UserError(

@@ -1,10 +1,12 @@
 """What a stage logs while it trains: metrics of every period, and lines of progress."""
 
+import contextlib
 import logging
 import math
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,7 +28,26 @@ _TIMED_STEPS, _TIMED_SECONDS = 3, 1.0
 # A stop waits for the steps that the devices still have to finish: for two, or a second of shorter ones. To wait for
 # every short step would cost time.
 _IN_FLIGHT, _IN_FLIGHT_SECONDS = 2, 1.0
+_MINUTE = 60.0  # between two lines about what takes long
 _LINE_SECONDS = 30.0  # without a line of progress
+
+
+@contextlib.contextmanager
+def told_every_minute(what: str) -> Iterator[None]:
+    """Logs what is being done, and for how long, a line a minute. Compilers would say so in their own words."""
+    done, begun = threading.Event(), time.monotonic()
+
+    def tell() -> None:
+        while not done.wait(_MINUTE):
+            logger.info("%s, after %d min", what, round((time.monotonic() - begun) / 60))
+
+    thread = threading.Thread(target=tell, name="rireid_jax minutes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @runtime_checkable

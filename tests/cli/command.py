@@ -60,7 +60,9 @@ def environment(devices: int = 1, **variables: str) -> dict[str, str]:
     return {**os.environ, **jax, **variables}
 
 
-def start(*flags: str | Path, devices: int = 1, **variables: str) -> subprocess.Popen[str]:
+def start(
+    *flags: str | Path, devices: int = 1, start_new_session: bool = False, **variables: str
+) -> subprocess.Popen[str]:
     """Starts the command; its output is read by `communicate`."""
     return subprocess.Popen(
         command(*flags),
@@ -69,6 +71,7 @@ def start(*flags: str | Path, devices: int = 1, **variables: str) -> subprocess.
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=start_new_session,
     )
 
 

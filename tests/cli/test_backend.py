@@ -112,3 +112,12 @@ def test_the_python_interface(tmp_path):
         timeout=300,
     )
     assert result.stdout.splitlines() == 4 * [f"JAX_PLATFORMS: {BACKENDS['cuda']}"], result.stderr
+
+
+@pytest.mark.parametrize(("given", "level"), [({}, "3"), ({"TF_CPP_MIN_LOG_LEVEL": "0"}, "0")])
+def test_xla_prints_only_what_ends_a_run(given, level, tmp_path, monkeypatch):
+    """Not that a compilation is slow, unless the user asks for it."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    config = tmp_path / "level.py"
+    config.write_text('import os\nos.write(1, os.environ["TF_CPP_MIN_LOG_LEVEL"].encode())\n')
+    assert set(run(f"--config={config}", **given).stdout) == {level}

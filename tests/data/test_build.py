@@ -1,13 +1,14 @@
 """What all builders share, on the smallest of them; and the pedestrians themselves."""
 
-import contextlib
 import errno
 import io
 import logging
 import os
 import pickle
 import signal
-import time
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from raw_folders import write_viper
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.config import recipe_of
-from rireid_jax.data.build import build
+from rireid_jax.data.build import build, shards
 from rireid_jax.data.build.builder import RecordBuilder
 from rireid_jax.data.datasets.pedestrians import Pedestrians
 from rireid_jax.data.pedestrians import render
@@ -105,7 +106,6 @@ def test_says_nothing_and_writes_few_files(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (KeyboardInterrupt(), KeyboardInterrupt),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), UserError),
         (RuntimeError("write() failed: No space left on device; writing x"), UserError),
         (RuntimeError("something else"), RuntimeError),
@@ -185,27 +185,39 @@ def test_read_by_plain_tfds(built):
     assert example["image"].shape[2] == 3
 
 
-def test_a_swallowed_exit_still_ends_the_build(tmp_path, monkeypatch):
-    """SIGTERM may come while a callback runs that lets no exception out, such as one of the collector's."""
-    make = Pedestrians.make
-    made = []
+_KILLED = """
+import os, sys
+from rireid_jax.data.build import build, shards
+from rireid_jax.data.build.builder import RecordBuilder
 
-    def terminated(self, item):
-        made.append(item)
-        if len(made) == 2:
-            with contextlib.suppress(SystemExit):
-                os.kill(os.getpid(), signal.SIGTERM)
-                time.sleep(1)  # the handler runs in between
-        return make(self, item)
+shards.SHARD_SIZE, write = 3, RecordBuilder.write
 
-    monkeypatch.setattr(Pedestrians, "make", terminated)
-    with pytest.raises(SystemExit) as caught:
-        build_into(tmp_path)
-    assert caught.value.code == 128 + signal.SIGTERM
-    assert len(made) == 2
-    assert files(tmp_path) == []
-    monkeypatch.undo()
-    assert build_into(tmp_path).splits
+def kill(self, shard, *rest):
+    if shard != "gallery-00000":
+        open(os.path.join(rest[0], f"{shard}.torn"), "w")
+        os.kill(os.getpid(), 9)
+    return write(self, shard, *rest)
+
+RecordBuilder.write = kill
+build("pedestrians", %r, data_dir=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(("change", "made"), [({}, 20 - 3), ({"max_bad_images": 1}, 20)])
+def test_a_build_that_is_killed_goes_on_after_its_shards(change, made, tmp_path, monkeypatch):
+    """Unless they were made otherwise, here of images that may be bad."""
+    monkeypatch.setattr(shards, "SHARD_SIZE", 3)
+    whole = build_into(tmp_path / "whole")
+    command = [sys.executable, "-c", _KILLED % PEDESTRIANS, str(tmp_path / "killed")]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    make, again = Pedestrians.make, []
+    monkeypatch.setattr(Pedestrians, "make", lambda *call: again.append(1) or make(*call))
+    killed = build_into(tmp_path / "killed", **change)
+    assert len(again) == made
+    assert killed.protocol_hash == whole.protocol_hash
+    for place in Path(whole.path).iterdir():
+        assert (Path(killed.path) / place.name).read_bytes() == place.read_bytes()
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
 # What can go wrong with a pipeline of Beam, in one line.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from own_images import own_folder, write_files
+from PIL import Image
 from raw_folders import write_caviar, write_market_folder, write_msmt17
 from small_recipes import build_preset
 
@@ -175,6 +176,15 @@ def test_images_in_no_split_are_counted(tmp_path, caplog):
     raw = write_caviar(tmp_path / "raw", (1, 2, 3, 4, 5, 6), (8, 9))
     build_preset("caviar", raw, tmp_path, train_identities=3)
     assert "4 of 28 images are in no split (2 identities among them)" in caplog.text
+
+
+def test_images_behind_the_first_are_counted(tmp_path, caplog):
+    raw = write_files(tmp_path / "raw", [*TRAINED, *LONE])
+    page, second = (Image.new("RGB", (8, 16), colour) for colour in ("black", "red"))
+    for name, more in (("1.gif", [second]), ("2.tif", [second]), ("3.gif", [])):
+        page.save(raw / "train" / "a" / "c1" / name, save_all=True, append_images=more)
+    build_preset("folder", raw, tmp_path)
+    assert "2 image files with more than one frame or page: the first one is taken" in caplog.text
 
 
 def test_identities_in_training_and_in_test(tmp_path, caplog):

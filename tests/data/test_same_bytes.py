@@ -19,7 +19,7 @@ from raw_folders import (
 from small_recipes import PEDESTRIANS
 
 from rireid_jax.components import DATASETS
-from rireid_jax.data.build import build, shards
+from rireid_jax.data.build import build, makers, shards
 
 FEW = {"train_identities": 4}
 MARKET = "Market-1501-v15.09.15"
@@ -107,7 +107,11 @@ def test_workers_and_order_change_no_byte(name, change, write, protocol_hash, tm
     assert first.protocol_hash == protocol_hash
     assert len(contents(first)) > 5 or dataset == "natural_images"
     request.getfixturevalue("shuffled")
-    for again in (build_into("four", threads=4), build_into("beam", beam="--runner=DirectRunner")):
+    others = [build_into("four", threads=4), build_into("beam", beam="--runner=DirectRunner")]
+    if not raw:
+        request.getfixturevalue("monkeypatch").setattr(makers, "_WORTH_PROCESSES", 1)
+        others.append(build_into("processes", processes=2))
+    for again in others:
         assert again.protocol_hash == first.protocol_hash
         assert contents(again) == contents(first)
 

@@ -74,7 +74,10 @@ def test_a_day_is_not_days(caplog):
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.0, "1 minute"),
+        (0.0, "0 seconds"),
+        (1.2, "1 second"),
+        (59.4, "59 seconds"),
+        (59.6, "1 minute"),
         (89.0, "1 minute"),
         (91.0, "2 minutes"),
         (5399.0, "90 minutes"),

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.metrics import MetricsWriter
-from rireid_jax.training import loop
+from rireid_jax.training import loop, progress
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.initial import initial_variables
 from rireid_jax.training.loop import (
@@ -213,7 +214,7 @@ def test_speed_is_that_of_the_steps(whole, tmp_path, devices, monkeypatch):
         clock[0] += 3600
         return {"rank1": 0.5}
 
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(loop, "train_batches", slow_batches)
     monkeypatch.setattr(devices, "step", step_that_compiles)
     timed: list[tuple[float, int]] = []
@@ -302,8 +303,19 @@ def test_discriminators_go_on_too(tmp_path):
 def test_stop_request_while_the_last_step_runs(whole, tmp_path, devices):
     config = stage_config()
     config.checkpoint.every_steps = STEPS
-    train(tmp_path, devices, config=config, log=interrupting(10, ask_to_stop))  # not Stopped
+    with pytest.raises(Stopped, match="ffsr: stopped at step 12 of 12, saved"):
+        train(tmp_path, devices, config=config, log=interrupting(10, ask_to_stop))
     assert_same(tmp_path, whole)
+
+
+def test_what_takes_minutes_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_MINUTE", 0.01)
+    with (
+        caplog.at_level("INFO", "rireid_jax"),
+        progress.told_every_minute("ffsr: the first step still compiles"),
+    ):
+        time.sleep(0.2)
+    assert caplog.messages[0] == "ffsr: the first step still compiles, after 0 min"
 
 
 def test_best_checkpoint(tmp_path, devices):

@@ -30,8 +30,9 @@ def test_first_signal_asks_and_the_previous_handler_comes_back(number, capfd):
 
 _RUN = """
 import hashlib, sys, time
-from rireid_jax.distributed import StopRequest
-with StopRequest() as stop:
+from rireid_jax.distributed import StopRequest, end_by_signal
+from rireid_jax.signals import Answers
+with Answers(end_by_signal), Answers(end_by_signal) if sys.argv[1] == "outside" else StopRequest() as stop:
     stop.unsaved = sys.argv[1] == "unsaved"
     print("begun", flush=True)
     while True:
@@ -43,9 +44,9 @@ _WORK = ["hashlib.pbkdf2_hmac('sha256', b'', b'', 1_000_000_000)", "time.sleep(0
 
 @pytest.mark.parametrize("work", _WORK, ids=["in C", "in Python"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("unsaved", [False, True])
-def test_signals_are_answered_wherever_the_main_thread_is(number, unsaved, work):
-    command = [sys.executable, "-c", _RUN.format(work=work), "unsaved" if unsaved else ""]
+@pytest.mark.parametrize("training", ["outside", "saved", "unsaved"])
+def test_signals_are_answered_wherever_the_main_thread_is(number, training, work):
+    command = [sys.executable, "-c", _RUN.format(work=work), training]
     name = signal.Signals(number).name
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -55,11 +56,11 @@ def test_signals_are_answered_wherever_the_main_thread_is(number, unsaved, work)
         assert run.stdout.readline() == "begun\n"
         run.send_signal(number)
         line = run.stderr.readline()
-        if unsaved:
+        if training == "unsaved":
             assert line.startswith(f"{name}: saves after this step")
             assert run.poll() is None
             run.send_signal(number)
             assert run.wait() == 128 + number
         else:
             assert line.startswith(f"{name}: stopped, nothing had to be saved")
-            assert run.wait() == 0
+            assert run.wait() == (128 + number if training == "outside" else 0)

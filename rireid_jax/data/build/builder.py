@@ -9,14 +9,9 @@ import contextlib
 import errno
 import functools
 import hashlib
-import io
 import json
 import logging
 import os
-import signal
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -27,6 +22,7 @@ from absl import logging as absl_logging
 from etils import epath
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
+from rireid_jax.data.build import shards
 from rireid_jax.data.build.beam import run_on_beam
 from rireid_jax.data.build.checks import (
     NOTHING,
@@ -38,8 +34,9 @@ from rireid_jax.data.build.checks import (
     remarks,
     summary,
 )
+from rireid_jax.data.build.makers import Made, Make, makers
 from rireid_jax.data.build.naming import build_name
-from rireid_jax.data.build.shards import plan_shards, read_written, write_shard
+from rireid_jax.data.build.unfinished import unfinished_folder
 from rireid_jax.data.dataset import Dataset, Item
 from rireid_jax.data.files import file_size
 from rireid_jax.data.records import ProtocolHash, Record
@@ -47,20 +44,17 @@ from rireid_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# An exit that a signal's handler raises may end in a callback that swallows it, such as JAX's at every
-# collection of garbage; so whoever makes a record looks here.
-_TERMINATED = threading.Event()
 _LINE_SECONDS = 15.0  # between two lines of progress
-_SHARDS = "shards"  # where they are until the data set is complete
+_COMPLETE = "complete"  # the folder of the data set before it is moved to its place
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     """The TFDS builder of any data set.
 
-    The data set lies in `data_dir/<dataset>/<hash of the recipe and the source>/<version>`. It is built in a temporary
-    folder next to that one, which is renamed when it is complete, so a build that fails or is interrupted
-    leaves nothing. Two processes may build at once: both do the work, one of them wins the rename, and
-    both read the winner's files.
+    The data set lies in `data_dir/<dataset>/<hash of the recipe and the source>/<version>`. It is built in a folder
+    next to that one, and moved when it is complete. A build that fails leaves nothing, and one that is interrupted the
+    shards that it has finished, for the next one. Two processes may build at once: both do the work, one of them wins
+    the move, and both read the winner's files.
     """
 
     VERSION = tfds.core.Version("1.0.0")  # TFDS wants one of the class; each data set has its own
@@ -74,6 +68,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         data_dir: str,
         max_bad_images: int = 0,
         allowed: Allowed = NOTHING,
+        processes: int = 1,
         beam: str = "",
         config_name: str = "",
     ):
@@ -84,6 +79,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
           data_dir: where built data sets go.
           max_bad_images: unreadable images to leave out before giving up.
           allowed: what to go on with.
+          processes: that draw images, where they are drawn.
           beam: options of the Apache Beam pipeline that builds; "": this process does.
           config_name: of its folder, in a worker that writes a part of it; "": the data set's.
 
@@ -94,8 +90,8 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.dataset = dataset
         self.max_bad_images = max_bad_images
         self.allowed = allowed
+        self.processes = processes
         self.beam = beam
-        self._lock = threading.Lock()
         self._made = self._total = 0  # images; workers know no total
         self._begun = self._told = 0.0  # on the monotonic clock
         name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
@@ -140,13 +136,11 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             logger.warning("%s: %s", self.name, line)
 
     def _prepare(self) -> None:
+        _ = self.dataset.width_max  # its errors come before the work
         try:
-            with (
-                _terminated_as_by_exit(),
-                tempfile.TemporaryDirectory() as downloads,  # TFDS makes one even if unused
-                contextlib.redirect_stdout(io.StringIO()),  # TFDS announces a download
-            ):
-                self.download_and_prepare(download_dir=downloads)
+            with unfinished_folder(self.data_path, self._stamp()) as folder:
+                if not self.data_path.exists():  # another process may just have built it
+                    self._complete(self._write_shards(folder), folder)
         except (OSError, RuntimeError) as error:
             if _disk_full(error):
                 raise UserError(
@@ -164,6 +158,15 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             for folder in (self.data_path.parent, self.data_path.parent.parent):
                 with contextlib.suppress(OSError):  # it holds something, as it should
                     os.rmdir(folder)
+
+    def _stamp(self) -> str:
+        """A hash of all that the shards are a function of, besides the recipe that names their folder."""
+        given = (self.fingerprint(), self.dataset.width_max, self.max_bad_images, shards.SHARD_SIZE)
+        stamp = hashlib.sha256(repr((self.dataset.version, *given)).encode())
+        for split, items in sorted(self.dataset.items.items()):
+            for item in sorted(items, key=lambda item: item.name):
+                stamp.update(os.fsencode(repr((split, item))))
+        return stamp.hexdigest()
 
     def fingerprint(self) -> str:
         """A hash of the raw files' names, sizes in bytes and labels; "" where nothing is raw."""
@@ -187,70 +190,78 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, **_: Any) -> Any:
         raise NotImplementedError
 
-    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
-        """Writes the shards, and what is to be known of them.
-
-        TFDS would shuffle the records first, and needs TensorFlow to do so past one gigabyte.
-        """
-        items = self.dataset.items
-        _ = self.dataset.width_max  # its errors come before the work
-        self._total = sum(map(len, items.values()))
-        folder = epath.Path(self.data_dir) / _SHARDS  # of the temporary folder
-        shards = plan_shards(items, folder)
+    def _write_shards(self, folder: epath.Path) -> list[str]:
+        """Writes the shards that are not there yet. Returns the names of all."""
+        shards.remove_torn(folder)
+        names = shards.plan_shards(self.dataset.items, folder)
+        left = [shard for shard in names if not shards.is_written(shard, folder)]
+        if len(left) < len(names):
+            logger.info(
+                "%s: goes on after %d of %d parts", self.name, len(names) - len(left), len(names)
+            )
         if self.beam:
-            run_on_beam(self.beam, shards, functools.partial(self.write, folder=str(folder)))
-        else:
-            bad = 0
-            for shard in shards:
-                bad += self.write(shard, str(folder))
+            run_on_beam(self.beam, left, functools.partial(self.write, folder=str(folder)))
+            return names
+        self._total = sum(len(shards.planned(shard, folder)) for shard in left)
+        bad = 0
+        with makers(self.dataset, self._total, self.processes) as make:
+            for shard in left:
+                bad += self.write(shard, str(folder), make)
                 if bad > self.max_bad_images:
                     break
-        self._complete(shards, folder)
+        return names
 
-    def write(self, shard: str, folder: str) -> int:
-        """Writes a shard whose plan lies in the folder. Returns how many of its images are unreadable."""
-        return write_shard(
+    def write(self, shard: str, folder: str, make: Make | None = None) -> int:
+        """Writes a shard whose plan lies in the folder. Returns how many of its images are unreadable.
+
+        Args:
+          shard: its name.
+          folder: of all shards.
+          make: makes records; None makes them as the data set's threads allow, as in a worker on a cluster.
+        """
+        if make is None:
+            with makers(self.dataset, 0, 1) as make:
+                return self.write(shard, folder, make)
+
+        def told(items: Sequence[Item]) -> Iterator[Made]:
+            for record in make(items):
+                self._tell_progress()
+                yield record
+
+        return shards.write_shard(
             shard,
             epath.Path(folder),
-            make=self._make_unless_terminated,
+            make=told,
             serialize=serialize,
             expected_size=self.dataset.expected_size,
             max_bad_images=self.max_bad_images,
-            threads=self.dataset.threads,
             hash_images=self.dataset.hashes_images,
         )
 
-    def _make_unless_terminated(self, item: Item) -> Record | None:
-        if _TERMINATED.is_set():
-            sys.exit(128 + signal.SIGTERM)
-        self._tell_progress()
-        return self.dataset.make(item)
-
     def _tell_progress(self) -> None:
         """Logs how far the build is, every now and then."""
-        with self._lock:
-            now = time.monotonic()
-            if self._made == 0:
-                self._begun = self._told = now
-            if self._total and now - self._told > _LINE_SECONDS:
-                self._told = now
-                left = (now - self._begun) * (self._total - self._made) / self._made
-                logger.info(
-                    "%s: %s of %s images, about %d s left",
-                    *(self.name, f"{self._made:,}", f"{self._total:,}", round(left)),
-                )
-            self._made += 1
+        now = time.monotonic()
+        if self._made == 0:
+            self._begun = self._told = now
+        if self._total and now - self._told > _LINE_SECONDS:
+            self._told = now
+            left = (now - self._begun) * (self._total - self._made) / self._made
+            logger.info(
+                "%s: %s of %s images, about %d s left",
+                *(self.name, f"{self._made:,}", f"{self._total:,}", round(left)),
+            )
+        self._made += 1
 
-    def _complete(self, shards: Sequence[str], folder: epath.Path) -> None:
-        """Moves the records to their places and writes the data set's metadata."""
+    def _complete(self, names: Sequence[str], folder: epath.Path) -> None:
+        """Moves the records of all shards to their places, and writes the data set's metadata."""
         protocol = ProtocolHash(self.name, self.dataset.hashed_recipe())
         train_pids: set[int] = set()
         lengths: dict[str, list[int]] = {split: [] for split in self.dataset.items}
         num_bytes = dict.fromkeys(self.dataset.items, 0)
         written: dict[str, list[str]] = {split: [] for split in self.dataset.items}
         left_out = LeftOut(self.name, self.max_bad_images)
-        for shard in shards:
-            written_shard = read_written(shard, folder)
+        for shard in names:
+            written_shard = shards.read_written(shard, folder)
             left_out.add(written_shard)
             images = written_shard.images or [""] * len(written_shard.rows)
             for row, image in zip(written_shard.rows, images, strict=True):
@@ -263,25 +274,28 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
                 num_bytes[split] += written_shard.num_bytes
                 written[split].append(shard)
         left_out.tell(self.dataset.expected_size)
-        for split, names in written.items():
-            if not names:
+        for split, own in written.items():
+            if not own:
                 raise UserError(
                     f"{self.name}: found no image of use for {split} in {self.dataset.raw_dir}, expected "
                     "some that are readable and large enough"
                 )
         if left_out.any:
-            self._check_what_is_left(shards, folder)
+            self._check_what_is_left(names, folder)
+        complete = folder / _COMPLETE
+        complete.rmtree(missing_ok=True)  # of a build that was killed here
+        complete.mkdir()
         infos = []
-        for split, names in written.items():
+        for split, own in written.items():
             template = tfds.core.ShardedFileTemplate(
                 dataset_name=self.name,
-                data_dir=folder.parent,
+                data_dir=complete,
                 split=split,
                 filetype_suffix="array_record",
             )
-            for number, shard in enumerate(names):
-                place = template.sharded_filepath(shard_index=number, num_shards=len(names))
-                (folder / f"{shard}.records").replace(place)
+            for number, shard in enumerate(own):
+                place = template.sharded_filepath(shard_index=number, num_shards=len(own))
+                (folder / f"{shard}{shards.RECORDS}").replace(place)
             infos.append(
                 tfds.core.SplitInfo(
                     name=split,
@@ -299,13 +313,16 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             recipe=self.dataset.hashed_recipe(),
             source=self.dataset.source(),
         )
-        folder.rmtree()
+        self.info.download_size = tfds.core.utils.Size(0)
+        self.info.write_to_directory(complete)
+        complete.rename(self.data_path)
+        self.info.update_data_dir(self.data_dir)
 
-    def _check_what_is_left(self, shards: Iterable[str], folder: epath.Path) -> None:
+    def _check_what_is_left(self, names: Iterable[str], folder: epath.Path) -> None:
         """Checks again what images that were left out may have undone."""
         left: dict[str, list[Item]] = {split: [] for split in self.dataset.items}
-        for shard in shards:
-            for row in read_written(shard, folder).rows:
+        for shard in names:
+            for row in shards.read_written(shard, folder).rows:
                 left[row.split].append(Item(row.name, row.pid, row.camid, ()))
         check_training(self.dataset, left["train"])
         check_queries(left, allow_unmatched=self.allowed.unmatched_queries)
@@ -343,25 +360,6 @@ def serialize(record: Record) -> bytes:
     example = features.encode_example(fields | {"name": os.fsencode(record.name)})
     # TFDS leaves the order of the fields to protobuf, which draws it anew in every process.
     return serializer.get_tf_example(example).SerializeToString(deterministic=True)
-
-
-@contextlib.contextmanager
-def _terminated_as_by_exit() -> Iterator[None]:
-    """Lets SIGTERM unwind the stack, so that what was begun is taken away; else it ends Python at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-
-    def stop(number: int, _: Any) -> None:
-        _TERMINATED.set()
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        _TERMINATED.clear()
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rireid_jax.data.build.shards import Written
 from rireid_jax.data.dataset import Dataset, Item, Splits
-from rireid_jax.data.files import counted
+from rireid_jax.data.files import counted, has_more_frames
 from rireid_jax.data.layouts.base import check_divided
 from rireid_jax.errors import UserError
 
@@ -94,10 +94,13 @@ def remarks(dataset: Dataset) -> Iterator[str]:
     Args:
       dataset: whose they are; `check_splits` has passed them.
     """
-    if not dataset.has_identities:
-        return
     splits = dataset.items
     every = [item for items in splits.values() for item in items]
+    files = {item.origin for item in every if isinstance(item.origin, Path)}
+    if several := sum(dataset.in_threads(has_more_frames, files)):
+        yield f"{counted(several, 'image file')} with more than one frame or page: the first one is taken"
+    if not dataset.has_identities:
+        return
     people = len(_people(dataset, every))
     cameras = len({item.camid for item in every})
     if people < _HANDFUL:

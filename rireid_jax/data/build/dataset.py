@@ -90,6 +90,7 @@ def build(
     allow_unmatched_queries: bool = False,
     allow_shared_identities: bool = False,
     threads: int = 0,
+    processes: int = 1,
     beam: str = "",
 ) -> Built:
     """Builds a data set unless it has been built before, and opens it.
@@ -104,6 +105,8 @@ def build(
         results.
       allow_shared_identities: whether to go on where identities are both in training and in test.
       threads: that read and make images; 0: as many as there are cores.
+      processes: that draw images, where they are drawn; more than one begin by importing the main module of this
+        program, as all of `multiprocessing` do.
       beam: options of the Apache Beam pipeline that builds; "": this process does.
 
     Raises:
@@ -115,6 +118,7 @@ def build(
         data_dir=data_dir,
         max_bad_images=max_bad_images,
         allowed=Allowed(allow_unmatched_queries, allow_shared_identities),
+        processes=processes,
         beam=beam,
     )
     path = str(builder.data_path)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from rireid_jax.components import DATASETS, POSITIVE, Field
 from rireid_jax.data.dataset import Count, RawImage
-from rireid_jax.data.files import Ignored, image_files
+from rireid_jax.data.files import Ignored, counted, image_files, some_of
 from rireid_jax.data.kinds.low_camera import ONE_CAMERA_LOW, VPFA, LowCameraTrials
 from rireid_jax.data.kinds.trials import SCORING, TRIALS
 from rireid_jax.data.layouts.base import Layout, find_root
@@ -56,14 +56,16 @@ VIPeR/
     def images(self) -> list[RawImage]:
         self.ignored = Ignored()
         seen: tuple[dict[int, Path], ...] = tuple(self._camera(name) for name in FOLDERS)
-        for camid, files in enumerate(seen):
-            alone = files.keys() - seen[1 - camid].keys()
-            if alone:
-                pid = min(alone)
-                raise UserError(
-                    f"{files[pid]}: found no image of identity {pid:03d} in {FOLDERS[1 - camid]}, "
-                    "expected one in each camera"
-                )
+        alone = [
+            f"{FOLDERS[camid]}/{files[pid].name}"
+            for camid, files in enumerate(seen)
+            for pid in sorted(files.keys() - seen[1 - camid].keys())
+        ]
+        if alone:
+            raise UserError(
+                f"{self.root}: found {counted(len(alone), 'identity')} by one camera alone ({some_of(alone, 3)}), "
+                "expected an image of each in both cam_a and cam_b"
+            )
         return [
             RawImage(f"{FOLDERS[camid]}/{path.name}", pid, camid, path)
             for camid, files in enumerate(seen)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from rireid_jax.data.csv_rows import Row, read_rows
-from rireid_jax.data.files import IMAGE_SUFFIXES, Ignored
+from rireid_jax.data.files import IMAGE_SUFFIXES, Ignored, counted, some_of
 from rireid_jax.data.layouts.labels import Label, check_names_of_levels
 from rireid_jax.errors import UserError
 
@@ -23,7 +23,7 @@ def read_crop_list(path: Path, ignored: Ignored) -> list[Label]:
       ignored: where to count images next to the listed ones that no row names, and columns of other names.
 
     Raises:
-      UserError: it is no CSV file, a row is wrong, an image is not there or listed twice, or, without a header,
+      UserError: it is no CSV file, a row is wrong, images are not there, one is listed twice, or, without a header,
         the columns seem to be in another order.
     """
     found = read_rows(path, _NEEDED)
@@ -41,6 +41,14 @@ def read_crop_list(path: Path, ignored: Ignored) -> list[Label]:
                 "image once"
             )
         labels.append(label)
+    # A pathlib method would raise where a name is too long.
+    gone = [label for label in labels if not os.path.isfile(label.path)]
+    if gone:
+        named = [f"line {lines[os.path.normpath(label.path)]} {label.path}" for label in gone]
+        raise UserError(
+            f"{path}: found no file for {counted(len(gone), 'row')} of {len(labels):,} ({some_of(named, 3)}), expected "
+            "one for each, or the file without these rows"
+        )
     splits = {label.split for label in labels}
     if splits != {None} and splits != set(SPLITS):
         names = ", ".join(sorted(split or "none" for split in splits))
@@ -63,10 +71,7 @@ def _label(path: Path, row: Row, expected: str) -> Label:
             f"{path}, line {row.line}: found split {row.split!r}, expected one of "
             f"{', '.join(SPLITS)}, or nothing"
         )
-    image = path.parent / row.path
-    if not os.path.isfile(image):  # pathlib's method raises where a name is too long
-        raise UserError(f"{path}, line {row.line}: {image} is not there, expected an image")
-    return Label(image, row.path, row.id, row.camera or None, row.split or None)
+    return Label(path.parent / row.path, row.path, row.id, row.camera or None, row.split or None)
 
 
 def _unlisted(listed: dict[str, int]) -> int:

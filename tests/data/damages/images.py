@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from rireid_jax.data.records import IMAGE_FORMATS
+
 READABLE = "found .*, expected a readable image"
 NO_IMAGE = "found no JPEG, PNG, .*, expected a readable image"
 DEEP = "found more than 8 bits a channel, expected an 8-bit image"
@@ -81,6 +83,15 @@ def _png_without(kind: bytes) -> bytes:
     return data[:start] + data[start + length :]
 
 
+def _ten_bits(data: bytes) -> bytes:
+    """An AVIF whose header tells of 10 bits a channel, which Pillow does not write."""
+    image = bytearray(encoded(data, "AVIF"))
+    image[image.index(b"av1C") + 6] |= 0x40  # high_bitdepth
+    depths = image.index(b"pixi") + 9
+    image[depths : depths + 3] = bytes([10] * 3)
+    return bytes(image)
+
+
 # By the message: by name, what becomes of the good bytes.
 BAD_IMAGES: dict[str, dict[str, Callable[[bytes], bytes]]] = {
     "found an empty file, expected a readable image": {"empty": lambda data: b""},
@@ -145,6 +156,9 @@ BAD_IMAGES: dict[str, dict[str, Callable[[bytes], bytes]]] = {
         "film": lambda data: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(99),
     },
 }
+
+if "AVIF" in IMAGE_FORMATS:
+    BAD_IMAGES[DEEP]["AVIF of 10 bits"] = _ten_bits
 
 # Images that other programs save, with what is unusual but readable.
 _ROTATED = Image.Exif()
