@@ -17,7 +17,7 @@ from rireid_jax.data.build import Built, build, hold_out
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
-from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
+from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate, reranker
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.forecast import Forecast
@@ -83,7 +83,7 @@ def run_trial(
         counts = [len(data.splits[name]) for name in (split, gallery)]
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, len(data.train_pids), parallel)
-        evaluations[stage] = evaluate(config, embedder, variables, data, split)
+        evaluations[stage] = evaluate(config, embedder, variables, data, split, reranker(config))
         if split == "validation":
             on_validation[stage] = evaluations[stage]
         elif data.validation_pids:
