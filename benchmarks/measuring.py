@@ -25,7 +25,15 @@ RESULTS = Path(__file__).with_name("results.json")
 # Load average of the last minute. If other programs keep cores busy, every figure is doubtful.
 LOAD = os.getloadavg()[0]
 # Sections in the order of the page.
-SECTIONS = ("steps", "steps on one core", "pipeline", "ranking", "startup", "checkpoints")
+SECTIONS = (
+    "steps",
+    "steps on one core",
+    "pipeline",
+    "ranking",
+    "reranking",
+    "startup",
+    "checkpoints",
+)
 
 
 def interleaved(

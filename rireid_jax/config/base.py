@@ -1,5 +1,7 @@
 """The fields of the config outside the stages, each with its default, unit and source."""
 
+from collections.abc import Mapping
+
 from ml_collections import ConfigDict
 
 from rireid_jax.components import (
@@ -10,6 +12,7 @@ from rireid_jax.components import (
     EXTRACTORS,
     IMAGE_SIZE,
     POSITIVE,
+    PROBABILITY,
     SUPER_RESOLUTION,
     Check,
     Field,
@@ -90,6 +93,16 @@ _DATA: Fields = {
         'Apache Beam options, such as "--runner=FlinkRunner", to build with; "": build without Beam',
     ),
 }
+# Of `evaluation.k_reciprocal`; defaults of Zhong et al., CVPR 2017, section 4.
+K_RECIPROCAL: Mapping[str, Field] = {
+    "k1": Field(20, "neighbours whose reciprocity counts", POSITIVE),
+    "k2": Field(6, "neighbours whose encodings are averaged; 1: not averaged", POSITIVE),
+    "lambda_value": Field(
+        0.3,
+        "share of the original distance in the final one; 1 leaves the order as it is",
+        PROBABILITY,
+    ),
+}
 _EVAL: Fields = {
     "batch_size": Field(256, "images per step over all devices", POSITIVE, small=128),
     "every_epochs": Field(
@@ -103,10 +116,23 @@ _EVAL: Fields = {
     ),
     "normalise": Field(
         False,
-        "whether features are divided by their L2 norm before their Euclidean distance is taken; the paper compares "
-        "them as they are (section 5.2)",
+        "whether features are divided by their L2 norm before their Euclidean distance is taken, which ranks as the "
+        "cosine does; the paper compares them as they are (section 5.2)",
         small=True,
     ),
+    "views": Field(
+        "one",
+        "what a feature is the mean of. one: the image. flip: it and its mirror image. flip_crops: these, and each "
+        "shifted by half a native pixel towards the four corners, ten views in all",
+        one_of("one", "flip", "flip_crops"),
+    ),
+    "rerank": Field(
+        "",
+        'how ranks are improved by the neighbours of all images; "": not. Rates with it are in addition to those '
+        "without ('reranked' in the results)",
+        one_of("", "k_reciprocal"),
+    ),
+    "k_reciprocal": K_RECIPROCAL,
     "bins": Field(
         (0.0, 1 / 3, 2 / 3, 1.0),
         "bin edges of the query resolution r (1 = highest) in the results by resolution",

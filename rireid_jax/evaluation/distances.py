@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +26,40 @@ GALLERY_MULTIPLE = 512
 QUERY_MULTIPLE = 32
 
 
+# Distances [B, G] of the queries in some rows [B] to the whole gallery.
+Rows = Callable[[Int[np.ndarray, " B"]], Float[np.ndarray, "B G"]]
+
+
 @dataclasses.dataclass(frozen=True)
 class LabelledFeatures:
-    """Features of N images with identities and cameras, checked by `labelled_features`."""
+    """Features of N images with identities and cameras, checked by `labelled_features`.
+
+    Attributes:
+        features: float32.
+        pids: identities, -1 for junk.
+        camids: cameras.
+        rerank: of a gallery, what makes the distances of queries to it, given both, instead of the
+            Euclidean distance; None for that. It goes with the gallery, so that a protocol which
+            draws some of it need not know.
+    """
 
     features: Float[np.ndarray, "N D"]
     pids: Int[np.ndarray, " N"]
     camids: Int[np.ndarray, " N"]
+    rerank: "Reranker | None" = None
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, rows: Int[np.ndarray, " M"]) -> "LabelledFeatures":
-        return LabelledFeatures(self.features[rows], self.pids[rows], self.camids[rows])
+        return LabelledFeatures(
+            self.features[rows], self.pids[rows], self.camids[rows], self.rerank
+        )
+
+
+# Makes distances of its own from a query and a gallery side of the same dimension; those to junk do
+# not matter. Lower is nearer, and none is negative.
+Reranker = Callable[[LabelledFeatures, LabelledFeatures], Rows]
 
 
 class Strip(NamedTuple):
@@ -48,6 +69,14 @@ class Strip(NamedTuple):
     query_groups: Int[Array, " B"]
     gallery: Float[Array, "G D"]
     gallery_norms: Float[Array, " G"]  # squared; infinite for padding and junk, which removes them
+    gallery_groups: Int[Array, " G"]
+
+
+class KnownStrip(NamedTuple):
+    """Distances of one block of queries to the padded gallery that something else has made."""
+
+    distances: Float[Array, "B G"]  # infinite for padding and junk
+    query_groups: Int[Array, " B"]
     gallery_groups: Int[Array, " G"]
 
 
@@ -96,7 +125,8 @@ def labelled_features(
                 f"expected integers of shape [{len(features)}], one for each row of {name}_features"
             )
         labels.append(array.astype(np.int64))
-    return LabelledFeatures(features, *labels)
+    pids, camids = labels
+    return LabelledFeatures(features, pids, camids)
 
 
 def identity_camera_groups(
@@ -119,12 +149,7 @@ class Search:
         Raises:
             UserError: query and gallery features differ in dimension.
         """
-        dim = gallery.features.shape[1]
-        if query.features.shape[1] != dim:
-            raise UserError(
-                f"query_features: found dimension {query.features.shape[1]}, "
-                f"expected {dim}, that of gallery_features"
-            )
+        _check_dimensions(query, gallery)
         self._query, self._gallery = query, gallery
         self._centre, self._scale = _centre_and_scale(gallery.features)
         self._query_groups, self._gallery_groups = identity_camera_groups(query, gallery)
@@ -166,10 +191,68 @@ class Search:
         groups = np.pad(self._gallery_groups[columns], padding, constant_values=-1)
         return buffer, _squared_norms(buffer, ranked), jnp.asarray(groups)
 
+    def strip(self, queries: tuple[Any, ...], images: tuple[Any, ...]) -> Strip:
+        """What the distances of `queries` to `images` are computed from."""
+        return Strip(*queries, *images)
+
+
+class RerankedSearch:
+    """As `Search`, for a gallery with distances of its own: they are made when queries are asked for."""
+
+    def __init__(self, query: LabelledFeatures, gallery: LabelledFeatures):
+        """Prepares the re-ranking.
+
+        Raises:
+            UserError: query and gallery features differ in dimension.
+        """
+        _check_dimensions(query, gallery)
+        assert gallery.rerank is not None
+        self._rows = gallery.rerank(query, gallery)
+        self._ranked = gallery.pids != JUNK_PID
+        self._query_groups, self._gallery_groups = identity_camera_groups(query, gallery)
+
+    @property
+    def num_gallery(self) -> int:
+        """Images of the gallery."""
+        return len(self._ranked)
+
+    def queries(self, rows: Int[np.ndarray, " B"]) -> tuple[Float[np.ndarray, "B G"], Any]:
+        """Distances of some queries to the whole gallery, and their groups."""
+        different, place = np.unique(
+            rows, return_inverse=True
+        )  # a block is filled with repetitions
+        found = np.where(self._ranked, self._rows(different), np.inf).astype(np.float32)
+        return found[place], jnp.asarray(self._query_groups[rows])
+
+    def images(
+        self, columns: Int[np.ndarray, " N"], size: int
+    ) -> tuple[Int[np.ndarray, " N"], Int[Array, " G"]]:
+        """Some gallery images, and their groups padded to `size`."""
+        padding = (0, size - len(columns))
+        return columns, jnp.asarray(
+            np.pad(self._gallery_groups[columns], padding, constant_values=-1)
+        )
+
+    def strip(self, queries: tuple[Any, ...], images: tuple[Any, ...]) -> KnownStrip:
+        """The distances of `queries` to `images`."""
+        (found, query_groups), (columns, gallery_groups) = queries, images
+        padding = ((0, 0), (0, len(gallery_groups) - len(columns)))
+        known = np.pad(found[:, columns], padding, constant_values=np.inf)
+        return KnownStrip(jnp.asarray(known), query_groups, gallery_groups)
+
+
+def search_for(query: LabelledFeatures, gallery: LabelledFeatures) -> Search | RerankedSearch:
+    """The search of some queries in a gallery, re-ranked where the gallery says so.
+
+    Raises:
+        UserError: query and gallery features differ in dimension.
+    """
+    return (RerankedSearch if gallery.rerank else Search)(query, gallery)
+
 
 def strips(
     query: LabelledFeatures, gallery: LabelledFeatures, order: Int[np.ndarray, " M"]
-) -> Iterator[tuple[Int[np.ndarray, " B"], Strip]]:
+) -> Iterator[tuple[Int[np.ndarray, " B"], Strip | KnownStrip]]:
     """Cuts a search into blocks of queries that do not depend on each other, by the whole gallery.
 
     Take each block's result to the host before asking for the next: JAX dispatches ahead, and the
@@ -181,13 +264,13 @@ def strips(
         order: the queries to search for, in the order to take them.
 
     Yields:
-        The numbers `[b]` of the block's queries, and its `Strip`, whose shapes are the same for all
+        The numbers `[b]` of the block's queries, and its strip, whose shapes are the same for all
         blocks: a last block of b < B queries is filled up with repetitions.
 
     Raises:
         UserError: query and gallery features differ in dimension.
     """
-    search = Search(query, gallery)
+    search = search_for(query, gallery)
     if len(order) == 0:
         return
     num_padded = round_up(len(gallery), GALLERY_MULTIPLE)
@@ -199,19 +282,31 @@ def strips(
     block = round_up(-(-len(order) // num_blocks), QUERY_MULTIPLE)
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        yield rows, Strip(*search.queries(np.resize(rows, block)), *images)
+        yield rows, search.strip(search.queries(np.resize(rows, block)), images)
 
 
 @jax.jit
-def distances(strip: Strip) -> Float[Array, "B G"]:
+def distances(strip: Strip | KnownStrip) -> Float[Array, "B G"]:
     """Squared Euclidean distances less |q|^2, which do not change the ranking: |g|^2 - 2 q.g.
 
     |q|^2 is the same for all of a query's gallery; without it there is nothing to clip at 0.
     Infinite for what is removed: padding, junk, and images of the query's identity and camera.
     """
+    if isinstance(strip, KnownStrip):
+        removed = strip.query_groups[:, None] == strip.gallery_groups
+        return jnp.where(removed, jnp.inf, strip.distances)
     product = jnp.dot(strip.queries, strip.gallery.T, precision=lax.Precision.HIGHEST)
     removed = strip.query_groups[:, None] == strip.gallery_groups
     return jnp.where(removed, jnp.inf, strip.gallery_norms - 2 * product)
+
+
+def _check_dimensions(query: LabelledFeatures, gallery: LabelledFeatures) -> None:
+    dim = gallery.features.shape[1]
+    if query.features.shape[1] != dim:
+        raise UserError(
+            f"query_features: found dimension {query.features.shape[1]}, "
+            f"expected {dim}, that of gallery_features"
+        )
 
 
 @functools.partial(jax.jit, donate_argnums=0)

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
 
 from rireid_jax.data.loader import evaluation_batches
 from rireid_jax.evaluation.ssim import ssim_map
+from rireid_jax.evaluation.views import VIEWS
 from rireid_jax.models.network import Network, Outputs, create_network, infer
 from rireid_jax.models.pixels import denormalise, normalise
 from rireid_jax.models.psnr import masked_mean, measured_parts, psnr
@@ -27,18 +29,28 @@ MakeRows = Callable[[Outputs, jax.Array, DeviceBatch], dict[str, Any]]
 class Engine:
     """A network on all devices, compiled once for each size of batch."""
 
-    def __init__(self, network: Network, parallel: Parallel, make_rows: MakeRows):
+    def __init__(
+        self, network: Network, parallel: Parallel, make_rows: MakeRows, views: str = "one"
+    ):
         """Compiles nothing yet.
 
         Args:
           network: without a mapped axis.
           parallel: the devices.
           make_rows: what to keep of a batch.
+          views: key of `VIEWS`, over which the feature is the mean; other outputs are of the image itself.
         """
+        others = VIEWS[views][1:]
 
         def predict(variables: Any, batch: DeviceBatch) -> dict[str, Any]:
-            image = normalise(batch["image"])
-            outputs = infer(network, variables, image, batch["native_width"])
+            image, width = normalise(batch["image"]), batch["native_width"]
+            outputs = infer(network, variables, image, width)
+            if others and outputs.feature is not None:
+                # One after another, so that the network is compiled once for all of them and its memory is for one.
+                seen = jnp.stack([view(image, width) for view in others])
+                features = lax.map(lambda v: infer(network, variables, v, width).feature, seen)
+                mean = (outputs.feature + features.sum(0)) / len(VIEWS[views])
+                outputs = outputs.replace(feature=mean)  # type: ignore[attr-defined]  # Flax adds it
             return {"valid": batch["valid"], **make_rows(outputs, image, batch)}
 
         self._parallel = parallel
@@ -101,7 +113,7 @@ class Embedder:
         self._config, self._parallel = config, parallel
         network = create_network(config, stage, num_classes)
         make_rows = functools.partial(_embedding_rows, normalised=config.eval.normalise)
-        self._engine = Engine(network, parallel, make_rows)
+        self._engine = Engine(network, parallel, make_rows, config.eval.views)
 
     def __call__(self, variables: Any, source: Any) -> Embedding:
         """Embeds every image of a split.

@@ -11,7 +11,10 @@ from ml_collections import ConfigDict
 from rireid_jax import distributed
 from rireid_jax.components import PROTOCOLS
 from rireid_jax.config import evaluation_protocol
+from rireid_jax.evaluation.distances import Reranker
 from rireid_jax.evaluation.embed import Embedder, Embedding
+from rireid_jax.evaluation.k_reciprocal import KReciprocal
+from rireid_jax.evaluation.ranking import Ranking
 from rireid_jax.evaluation.scoring import Outcomes, by_resolution, outcomes, rank_queries, summarize
 
 RATES = ("rank1", "rank5", "rank10", "rank20", "mAP", "mINP")
@@ -35,8 +38,20 @@ class Evaluation:
     outcomes: Outcomes | None = None
 
 
+def reranker(config: ConfigDict) -> Reranker | None:
+    """What `config.eval.rerank` names, with its options; None where it names nothing."""
+    if not config.eval.rerank:
+        return None
+    return KReciprocal(**config.eval[config.eval.rerank].to_dict())
+
+
 def evaluate(
-    config: ConfigDict, embedder: Embedder, variables: Any, data: Any, split: str = "query"
+    config: ConfigDict,
+    embedder: Embedder,
+    variables: Any,
+    data: Any,
+    split: str = "query",
+    rerank: Reranker | None = None,
 ) -> Evaluation:
     """Embeds query and gallery and scores them under the data set's protocol.
 
@@ -49,7 +64,9 @@ def evaluate(
       embedder: of the stage.
       variables: {"params": ..., "batch_stats": ...} of the stage.
       data: a built data set with the splits "query" and "gallery", or "validation".
-      split: "query" or "validation".
+      split: "query" or "validation". In the latter re-ranking meets each image twice, as query and in the gallery, so
+        that half as many others are among a number of neighbours.
+      rerank: whose rates are wanted too, as "reranked": those of the fields next to it with the same names.
     """
     query = embedder(variables, data.splits[split])
     if split == "validation":
@@ -60,7 +77,7 @@ def evaluate(
     kept: list[Outcomes] = []
 
     def score() -> dict[str, Any]:
-        metrics, found = _rates(config, query, gallery, scoring)
+        metrics, found = _rates(config, query, gallery, scoring, rerank)
         kept.extend(found)
         metrics["restoration"] = _restoration(query, gallery)
         metrics["gates"] = _gates(config, query)
@@ -72,25 +89,29 @@ def evaluate(
 
 
 def _rates(
-    config: ConfigDict, query: Embedding, gallery: Embedding, scoring: Mapping[str, Any]
+    config: ConfigDict,
+    query: Embedding,
+    gallery: Embedding,
+    scoring: Mapping[str, Any],
+    rerank: Reranker | None,
 ) -> tuple[dict[str, Any], list[Outcomes]]:
     """Rates, and the outcomes that they are means of; no outcomes without an extractor."""
     metrics: dict[str, Any] = {"protocol": scoring["protocol"]}
     if not query.features.shape[1]:
         counts = {"num_query": len(query.pids), "num_gallery": len(gallery.pids)}
         return metrics | dict.fromkeys(RATES) | counts | {"by_resolution": []}, []
-    ranking = rank_queries(
-        query.features,
-        gallery.features,
-        query.pids,
-        gallery.pids,
-        query.camids,
-        gallery.camids,
-        **scoring,
-    )
-    bins = by_resolution(ranking, query.resolutions, config.eval.bins)
     deviation = PROTOCOLS[scoring["protocol"]].draws
-    metrics |= summarize(ranking, deviation) | {"by_resolution": bins}
+
+    def ranked(rerank: str | Reranker) -> tuple[dict[str, Any], Ranking]:
+        labels = query.pids, gallery.pids, query.camids, gallery.camids
+        ranking = rank_queries(query.features, gallery.features, *labels, **scoring, rerank=rerank)
+        bins = by_resolution(ranking, query.resolutions, config.eval.bins)
+        return summarize(ranking, deviation) | {"by_resolution": bins}, ranking
+
+    rates, ranking = ranked("")
+    metrics |= rates
+    if rerank:
+        metrics["reranked"] = ranked(rerank)[0]
     return metrics, [outcomes(ranking, query.pids, query.resolutions)]
 
 

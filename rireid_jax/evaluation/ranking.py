@@ -28,13 +28,16 @@ from jaxtyping import Array, Bool, Float, Int
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.distances import (
     JUNK_PID,
+    KnownStrip,
     LabelledFeatures,
+    RerankedSearch,
     Search,
     Strip,
     distances,
     identity_camera_groups,
     labelled_features,
     round_up,
+    search_for,
     strips,
 )
 
@@ -119,7 +122,9 @@ class Places(NamedTuple):
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def pass_tile(places: Places, tile: Strip, at: Int[Array, "B P"], rounds: Int[Array, ""]) -> Places:
+def pass_tile(
+    places: Places, tile: Strip | KnownStrip, at: Int[Array, "B P"], rounds: Int[Array, ""]
+) -> Places:
     """Takes the distances of the matches that lie in a tile, and counts what precedes all matches there.
 
     It does both, so that a match's distance has the same bits where it is looked up as where it is
@@ -181,7 +186,8 @@ def _count_preceding(
 def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
     """Ranks the whole gallery for every query and keeps what the metrics need (R = 1).
 
-    Memory: one copy of the gallery features, and a few tiles of `_BLOCK` x `_TILE` distances.
+    Memory: one copy of the gallery features, and a few tiles of `_BLOCK` x `_TILE` distances; where
+    the gallery is re-ranked, what that takes, and `_BLOCK` rows of distances instead of the copy.
 
     Raises:
         UserError: query and gallery features differ in dimension.
@@ -193,7 +199,7 @@ def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
     average_precision = np.full((1, num_query), np.nan)
     inverse_negative_penalty = np.full((1, num_query), np.nan)
 
-    for rows, positions in _match_positions(Search(query, gallery), matches):
+    for rows, positions in _match_positions(search_for(query, gallery), matches):
         column, count = np.arange(positions.shape[1]), counts[rows, None]
         ordered = np.where(column < count, positions, len(gallery))
         ordered.sort(axis=1)
@@ -212,7 +218,7 @@ def rank_matches(query: LabelledFeatures, gallery: LabelledFeatures) -> Ranking:
 
 
 def _match_positions(
-    search: Search, matches: Matches
+    search: Search | RerankedSearch, matches: Matches
 ) -> Iterator[tuple[Int[np.ndarray, " b"], Int[np.ndarray, "b P"]]]:
     """Blocks of queries that have matches, with the positions of these; the rest of a row is arbitrary."""
     # Queries of an identity together, which share their matches, and of identities of like size, as
@@ -234,16 +240,16 @@ def _match_positions(
         place = place.reshape(at.shape).astype(np.int32)
         places = Places(*jnp.zeros((2, *at.shape), jnp.int32))
         for first in range(0, len(own), _TILE):
-            tile = Strip(*queries, *search.images(own[first : first + _TILE], _TILE))
+            tile = search.strip(queries, search.images(own[first : first + _TILE], _TILE))
             places = pass_tile(places, tile, place - first, np.int32(0))
         rounds = np.int32(-(-matches.counts[rows].max() // _MATCHES_AT_ONCE))
         for i, images in enumerate(gallery):
-            places = pass_tile(places, Strip(*queries, *images), at - i * _TILE, rounds)
+            places = pass_tile(places, search.strip(queries, images), at - i * _TILE, rounds)
         yield rows, np.asarray(places.preceding)[: len(rows)]
 
 
 @functools.partial(jax.jit, static_argnames="k")
-def nearest_of_strip(strip: Strip, k: int) -> Int[Array, "B k"]:
+def nearest_of_strip(strip: Strip | KnownStrip, k: int) -> Int[Array, "B k"]:
     """Indices of the k nearest images of a strip's gallery; -1 where fewer remain."""
     negated, index = lax.top_k(-distances(strip), k)  # equal values: the lower index first
     return jnp.where(jnp.isneginf(negated), -1, index)

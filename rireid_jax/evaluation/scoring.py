@@ -14,11 +14,15 @@ from jaxtyping import Bool, Float, Int
 
 from rireid_jax.components import PROTOCOLS
 from rireid_jax.errors import UserError
-from rireid_jax.evaluation.distances import labelled_features
+from rireid_jax.evaluation.distances import LabelledFeatures, Reranker, labelled_features
+from rireid_jax.evaluation.k_reciprocal import KReciprocal
 from rireid_jax.evaluation.ranking import Ranking
 from rireid_jax.parallel import find_devices
 
 CMC_RANKS = (1, 5, 10, 20)
+
+_DISTANCES = ("euclidean", "cosine")
+_RERANKERS = {"k_reciprocal": KReciprocal}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +58,10 @@ def rank(
     *,
     repeats: int = 10,
     seed: int = 0,
+    distance: str = "euclidean",
+    rerank: str | Reranker = "",
 ) -> dict[str, float | int]:
-    """Scores features by Euclidean distance under a protocol.
+    """Scores features by their distances under a protocol.
 
     Args:
         query_features: `[Q, D]`, converted to float32.
@@ -68,6 +74,11 @@ def rank(
         protocol: "market", "single_shot" or "cuhk03", or the name of a registered one.
         repeats: number of random draws, for a protocol that draws: `single_shot` and `cuhk03`.
         seed: of these draws, not negative.
+        distance: "euclidean", or "cosine", which is the Euclidean one of features divided by their L2
+            norm: its square is twice 1 - cosine.
+        rerank: "" for the order of the distances; "k_reciprocal" for `evaluation.k_reciprocal` with the
+            paper's parameters; or a `KReciprocal` with others. Each draw of `single_shot` is re-ranked
+            by the queries and its own images, and `cuhk03` draws from the whole gallery re-ranked.
 
     Returns:
         "rank1", "rank5", "rank10", "rank20", "mAP", "mINP": fractions in [0, 1].
@@ -77,8 +88,9 @@ def rank(
         rate over the draws (divided by `repeats`, not `repeats` - 1).
 
     Raises:
-        UserError: an array has the wrong shape or type, features are not finite, the protocol is
-            unknown, no query has a correct match, or the protocol's own conditions are not met.
+        UserError: an array has the wrong shape or type, features are not finite, the protocol, the
+            distance or the re-ranking is unknown, features without a direction are compared by their
+            cosine, no query has a correct match, or the protocol's own conditions are not met.
     """
     ranking = rank_queries(
         query_features,
@@ -90,6 +102,8 @@ def rank(
         protocol,
         repeats=repeats,
         seed=seed,
+        distance=distance,
+        rerank=rerank,
     )
     return summarize(ranking, deviation=PROTOCOLS[protocol].draws)
 
@@ -105,6 +119,8 @@ def rank_queries(
     *,
     repeats: int = 10,
     seed: int = 0,
+    distance: str = "euclidean",
+    rerank: str | Reranker = "",
 ) -> Ranking:
     """As `rank`, but the result of each query, for `summarize` and `by_resolution`."""
     find_devices(alone=True)
@@ -118,6 +134,11 @@ def rank_queries(
         )
     query = labelled_features("query", query_features, query_pids, query_camids)
     gallery = labelled_features("gallery", gallery_features, gallery_pids, gallery_camids)
+    if distance not in _DISTANCES:
+        raise UserError(f"distance: found {distance!r}, expected one of {', '.join(_DISTANCES)}")
+    if distance == "cosine":
+        query, gallery = _directions("query", query), _directions("gallery", gallery)
+    gallery = dataclasses.replace(gallery, rerank=_reranker(rerank))
     ranking: Ranking = (
         chosen.rank(query, gallery, repeats, seed) if chosen.draws else chosen.rank(query, gallery)
     )
@@ -128,6 +149,30 @@ def rank_queries(
             "in the gallery, expected at least one with the same identity and another camera"
         )
     return ranking
+
+
+def _reranker(rerank: str | Reranker) -> Reranker | None:
+    if callable(rerank):
+        return rerank
+    if isinstance(rerank, str) and rerank == "":
+        return None
+    if not isinstance(rerank, str) or rerank not in _RERANKERS:
+        names = ", ".join(map(repr, ("", *_RERANKERS)))
+        raise UserError(f"rerank: found {rerank!r}, expected one of {names}, or a KReciprocal")
+    return _RERANKERS[rerank]()
+
+
+def _directions(name: str, side: LabelledFeatures) -> LabelledFeatures:
+    """Features divided by their L2 norm."""
+    greatest = np.abs(side.features).max(axis=1, keepdims=True)
+    if not greatest.all():
+        raise UserError(
+            f"{name}_features: {np.count_nonzero(greatest == 0)} of {len(side)} rows are 0, expected features with a "
+            "direction for distance 'cosine'"
+        )
+    scaled = side.features / greatest  # whose squares neither vanish nor overflow
+    norms = np.sqrt(np.square(scaled).sum(axis=1, keepdims=True))
+    return dataclasses.replace(side, features=scaled / norms)
 
 
 def summarize(ranking: Ranking, deviation: bool = False) -> dict[str, float | int]:

@@ -67,8 +67,22 @@ def average(results: Mapping[int, Results]) -> dict[str, Any]:
 
 def _average_metrics(parts: Sequence[Results]) -> dict[str, Any]:
     first = parts[0]
-    metrics = {"protocol": first["protocol"]}
-    metrics |= {name: _mean([part[name] for part in parts]) for name in RATES}
+    metrics = {"protocol": first["protocol"], **_average_rates(parts)}
+    if all(part.get("reranked") for part in parts):  # as the config says; older versions did not
+        metrics["reranked"] = _average_rates([part["reranked"] for part in parts])
+    metrics["restoration"] = {
+        name: _mean([part["restoration"][name] for part in parts]) for name in first["restoration"]
+    }
+    metrics["gates"] = _average_gates([row for part in parts for row in part["gates"]])
+    # Classical systems have none, nor have results of an older version.
+    insides = [part["inside"] for part in parts if part.get("inside")]
+    metrics["inside"] = _average_inside(insides) if insides else None
+    return metrics
+
+
+def _average_rates(parts: Sequence[Results]) -> dict[str, Any]:
+    first = parts[0]
+    metrics: dict[str, Any] = {name: _mean([part[name] for part in parts]) for name in RATES}
     for name in RATES:
         values = [part[name] for part in parts]
         known = len(parts) > 1 and None not in values
@@ -79,13 +93,6 @@ def _average_metrics(parts: Sequence[Results]) -> dict[str, Any]:
     metrics["by_resolution"] = [
         _average_bin(bins) for bins in zip(*(p["by_resolution"] for p in parts), strict=True)
     ]
-    metrics["restoration"] = {
-        name: _mean([part["restoration"][name] for part in parts]) for name in first["restoration"]
-    }
-    metrics["gates"] = _average_gates([row for part in parts for row in part["gates"]])
-    # Classical systems have none, nor have results of an older version.
-    insides = [part["inside"] for part in parts if part.get("inside")]
-    metrics["inside"] = _average_inside(insides) if insides else None
     return metrics
 
 

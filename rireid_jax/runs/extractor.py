@@ -21,6 +21,7 @@ from rireid_jax.config import final_stage
 from rireid_jax.data.loader import LoadedImage, load_image
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import DeviceBatch, Engine, compared
+from rireid_jax.evaluation.views import VIEWS
 from rireid_jax.models.network import Network, Outputs, create_network
 from rireid_jax.models.pixels import denormalise
 from rireid_jax.parallel import Parallel, find_devices
@@ -65,6 +66,7 @@ class Extractor:
         batch_size: int = 64,
         normalised: bool = False,
         width_max: int = 0,
+        views: str = "one",
     ):
         """Wraps a network.
 
@@ -75,6 +77,8 @@ class Extractor:
           batch_size: greatest number of images on the devices at once.
           normalised: whether features are divided by their L2 norm.
           width_max: pixels, the native width of r = 1; 0 is the width of the network's input.
+          views: "one", "flip" or "flip_crops": what a feature is the mean of, as `config.eval.views`. Restored images
+            and gates are those of the image itself.
 
         Raises:
           UserError: an argument is none of these.
@@ -87,17 +91,21 @@ class Extractor:
             )
         if not isinstance(normalised, bool):
             raise UserError(f"normalised: found {normalised!r}, expected True or False")
+        if not isinstance(views, str) or views not in VIEWS:
+            raise UserError(f"views: found {views!r}, expected one of {', '.join(VIEWS)}")
         batch_size = _checked_count("batch_size", batch_size)
         image_size = _checked_size(image_size, network)
         self.image_size = image_size
         self.normalised = normalised
+        self.views = views
         self.width_max = width_max or image_size[1]
         self._network = network
         parallel = Parallel("shard_map", alone=True)
         self._variables = parallel.replicate(variables)
         self._num_devices = parallel.num_devices
         self.batch_size = -(-batch_size // self._num_devices) * self._num_devices
-        self._engine = Engine(network, parallel, functools.partial(_rows, normalised=normalised))
+        make_rows = functools.partial(_rows, normalised=normalised)
+        self._engine = Engine(network, parallel, make_rows, views)
 
     @classmethod
     def from_workdir(
@@ -170,7 +178,9 @@ class Extractor:
         network = create_network(config, stage, num_classes(config, stage, variables))
         size, normalised = tuple(config.data.image_size), config.eval.normalise
         width_max = config.stages[stage].resolution_width or width_max
-        return cls(network, variables, size, batch_size, normalised, width_max)
+        return cls(
+            network, variables, size, batch_size, normalised, width_max, views=config.eval.views
+        )
 
     @classmethod
     def from_torch(
@@ -233,7 +243,10 @@ class Extractor:
     @functools.cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell models apart: of the weights, and of what else the features depend on."""
-        digest = hashlib.sha256(repr((self.image_size, self.normalised)).encode())
+        settings: tuple[object, ...] = (self.image_size, self.normalised)
+        if self.views != "one":  # a gallery from before the field keeps its model
+            settings += (self.views,)
+        digest = hashlib.sha256(repr(settings).encode())
         leaves, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(self._variables))
         for path, leaf in leaves:
             value = np.asarray(leaf)

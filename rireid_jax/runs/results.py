@@ -77,6 +77,11 @@ def results_text(results: dict[str, Any]) -> str:
     if results["baseline"]:
         rows[results["config"]["baseline"]] = results["baseline"]
     rows |= results.get("others") or {}
+    rows |= {
+        f"{system}, re-ranked": {**metrics, **metrics["reranked"]}
+        for system, metrics in rows.items()
+        if metrics.get("reranked")
+    }
     table = results_table(rows, results.get("splits", ()))
     parts = [table]
     if results.get("comparison"):  # an older version wrote none

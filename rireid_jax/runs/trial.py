@@ -18,7 +18,7 @@ from rireid_jax.data.build import Built, build, hold_out
 from rireid_jax.distributed import StopRequest
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.embed import Embedder
-from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate
+from rireid_jax.evaluation.evaluate import VALIDATION_RATES, Evaluation, evaluate, reranker
 from rireid_jax.parallel import Parallel
 from rireid_jax.runs.calibrating import calibrate_run
 from rireid_jax.runs.extractor import Extractor, num_classes
@@ -90,7 +90,9 @@ def run_trial(
         logger.info("%s: evaluates step %d on %d queries, %d gallery images", stage, step, *counts)
         embedder = Embedder(config, stage, num_classes(config, stage, variables), parallel)
         with told_every_minute(f"{stage}: still evaluates"):
-            evaluations[stage] = evaluate(config, embedder, variables, data, split)
+            evaluations[stage] = evaluate(
+                config, embedder, variables, data, split, reranker(config)
+            )
             if split == "validation":
                 on_validation[stage] = evaluations[stage]
             elif data.validation_pids:

@@ -30,7 +30,7 @@ def scored(monkeypatch):
     """The split and the Rank-1 of every scoring, and how many images training had."""
     calls = []
 
-    def spy(config, embedder, variables, data, split):
+    def spy(config, embedder, variables, data, split, rerank=None):
         found = evaluate(config, embedder, variables, data, split)
         calls.append((split, found.metrics["rank1"], len(data.splits["train"])))
         return found
