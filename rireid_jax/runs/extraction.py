@@ -162,10 +162,11 @@ def _difference(
     rows = list(zip(table.names, paths, table.identities, table.cameras, strict=True))
     other = [(row, wanted) for row, wanted in zip(rows, expected, strict=False) if row != wanted]
     if other:
-        (name, there, *labels), (_, here, *wanted) = other[0]
-        if there == here:
+        (name, there, *labels), (own, here, *wanted) = other[0]
+        if (name, there) == (own, here):
             return f"{name} with the labels {labels}, expected {wanted}"
-        return f"features of {there or name}, expected those of {here}"
+        place, expected_place = (name, own) if there in ("", here) else (there, here)
+        return f"features of {place}, expected those of {expected_place}"
     number = len(table) + len(skipped)
     if len(rows) != len(expected) or number != len(images):
         return f"features of {counted(number, 'image')}, expected those of {len(images):,}"

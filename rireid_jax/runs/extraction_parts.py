@@ -73,7 +73,7 @@ class Parts:
             if start != self._stop or newer_than(path, self._images[start:stop]):
                 break
             try:
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
                     found.append(Described(*(file[name] for name in _FIELDS)))
             except (
                 Exception

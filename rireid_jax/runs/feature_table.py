@@ -97,7 +97,8 @@ def _write_npz(table: FeatureTable, path: Path) -> None:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as file:
+    # NumPy leaves a damaged file open that it has opened itself.
+    with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
         columns = {name: file[name] for name in file.files}
     needed = [name for name in _COLUMNS[:-1] if name not in columns]
     if needed:

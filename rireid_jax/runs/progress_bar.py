@@ -5,7 +5,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from typing import TextIO
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -18,23 +17,19 @@ _LINE_SECONDS = 30.0  # between two lines of the log
 class Progress:
     """Counts what is done of a known number of images."""
 
-    def __init__(self, what: str, total: int, done: int = 0, stream: TextIO | None = None):
-        """Shows a bar if the stream is a terminal.
+    def __init__(self, what: str, total: int, done: int = 0):
+        """Shows a bar if stderr is a terminal.
 
         Args:
           what: is done, for the lines.
           total: number of images.
           done: of them before; they say nothing about the time that is left.
-          stream: stderr by default.
         """
-        stream = stream or sys.stderr
         self._what, self._total, self._before, self.done = what, total, done, done
         self._began = self._last_line = time.perf_counter()
         self._bar = None
-        if stream.isatty():
-            self._bar = tqdm(
-                desc=what, total=total, initial=done, unit="image", file=stream, dynamic_ncols=True
-            )
+        if sys.stderr.isatty():
+            self._bar = tqdm(desc=what, total=total, initial=done, unit="image", dynamic_ncols=True)
 
     def add(self, number: int) -> None:
         """Counts images as done."""

@@ -67,7 +67,7 @@ def _parts(result: SearchResult, folder: Path | None) -> Iterator[str]:
         yield _figure("query", pictures.query(query), _caption(result.query, query, ["query"]))
         for rank, match in enumerate(result.matches(query), 1):
             mark = {True: "right", False: "wrong", None: ""}[match.right]
-            first = [f"{rank}", f"{match.distance:.4g}"]
+            first = [f"{rank}", f"{match.distance:.4f}"]
             if mark:
                 sign = "\u2713" if match.right else "\u2717"
                 first.append(f"<b>{sign} {mark}</b>")

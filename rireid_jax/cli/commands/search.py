@@ -102,7 +102,7 @@ def _table(result: "SearchResult") -> str:
             own = [printable(name), width] if rank == 1 else ["", ""]
             nearest = printable(result.gallery.names[match.index])
             px = str(result.gallery.native_widths[match.index])
-            distance = f"{match.distance:.4g}"
+            distance = f"{match.distance:.4f}"
             rows.append([*own, str(rank), distance, RIGHT[match.right], px, nearest])
     if not any(row[4] for row in rows[1:]):  # no identities are known
         rows = [row[:4] + row[5:] for row in rows]
