@@ -1,4 +1,4 @@
-"""How a gallery in a file grows: rate of adding, time of a search, size, memory. It rewrites the table in docs/gallery.md.
+"""How a gallery in a file grows: rate of adding, time of a search, size, memory. Rewrites docs/gallery.md's table.
 
 python benchmarks/gallery.py [--rows=1000,10000,100000]
 """
