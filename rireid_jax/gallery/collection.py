@@ -17,7 +17,8 @@ from rireid_jax.gallery.entries import FEATURE, KEY, LONGEST
 
 NAME = "rireid_gallery"
 _NEW, _OLD = f"{NAME}_new", f"{NAME}_old"
-_PAGE = 4000  # rows; 32 MB of features of 2,048 dimensions, and Milvus sends at most 64
+_PAGE = 16_000  # rows, of which Milvus allows 16,384; every page is a look at all rows
+_PAGE_BYTES = 2**25  # of features; a message may have 64 MB
 _FINGERPRINT, _WIDTH_MAX = "rireid.fingerprint", "rireid.width_max"
 
 
@@ -62,15 +63,15 @@ def count(engine: Engine, name: str = NAME) -> int:
 
 
 def rows(
-    engine: Engine, columns: Sequence[str], where: str = "", name: str = NAME
+    engine: Engine, columns: Sequence[str], where: str = "", page: int = _PAGE
 ) -> Iterator[list[dict[str, Any]]]:
-    """All rows that satisfy a filter, in pages."""
+    """All rows that satisfy a filter, in pages of so many rows."""
     pages = engine.client.query_iterator(
-        name, batch_size=_PAGE, filter=where, output_fields=list(columns)
+        NAME, batch_size=page, filter=where, output_fields=list(columns)
     )
     try:
-        while page := pages.next():
-            yield page
+        while found := pages.next():
+            yield found
     finally:
         pages.close()
 
@@ -104,14 +105,15 @@ def restore(engine: Engine) -> bool:
     return True
 
 
-def begin_rewrite(engine: Engine) -> None:
-    """Leaves a mark on the disk that rows are about to be removed."""
+def begin_rewrite(engine: Engine) -> int:
+    """Leaves a mark on the disk that rows are about to be removed; returns the dimension of the features."""
     found = remembered(engine)
     assert found
     dimension, fingerprint, width_max = found
     if engine.client.has_collection(_NEW):
         engine.client.drop_collection(_NEW)
     create(engine, dimension, fingerprint, width_max, _NEW)
+    return dimension
 
 
 def rewrite(engine: Engine) -> None:
@@ -119,8 +121,8 @@ def rewrite(engine: Engine) -> None:
     assert engine.folder is not None
     client = engine.client
     client.load_collection(NAME)
-    begin_rewrite(engine)
-    for page in rows(engine, ["*"]):
+    size = min(_PAGE, max(1, _PAGE_BYTES // (4 * begin_rewrite(engine))))
+    for page in rows(engine, ["*"], page=size):
         client.insert(_NEW, page)
     client.flush(_NEW)
     assert count(engine, _NEW) == count(engine)

@@ -48,9 +48,13 @@ class Engine:
             # gRPC would send what stays in this process through a proxy of the environment.
             options["grpc_options"] = {"grpc.enable_http_proxy": 0}
         connect = client_class(embedded=self.folder is not None)
-        with self.calling():
-            self.client: MilvusClient = connect(address, timeout=_CONNECT_SECONDS, **options)
         self._synced: dict[str, tuple[int, int]] = {}
+        try:
+            with self.calling():
+                self.client: MilvusClient = connect(address, timeout=_CONNECT_SECONDS, **options)
+        except BaseException:
+            self._let_go()
+            raise
 
     @contextlib.contextmanager
     def calling(self, what: str = "") -> Iterator[None]:
@@ -104,11 +108,14 @@ class Engine:
     def close(self) -> None:
         """Ends the connection, and lets other processes have the file."""
         self.client.close()
+        self._let_go()
+        self.sync()
+
+    def _let_go(self) -> None:
         if self.folder is not None:
             from milvus_lite.server_manager import server_manager_instance
 
             server_manager_instance.release_server(str(self.folder))
-            self.sync()
 
 
 def client_class(embedded: bool) -> "type[MilvusClient]":
