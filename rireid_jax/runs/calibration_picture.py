@@ -46,7 +46,7 @@ def draw_calibration(calibration: Calibration, path: Path) -> None:
     for axes in panels[len(calibration.pairs) :]:
         axes.set_axis_off()
     for axes, pair in zip(panels, calibration.pairs, strict=False):
-        axes.set_title(f"r in {calibration.title(pair)}", fontsize=11)
+        axes.set_title(f"r in {calibration.title(pair)}\n{_found(pair)}", fontsize=10)
         axes.set_yticks([])
         axes.spines[["top", "right", "left"]].set_visible(False)
         _draw(axes, pair)
@@ -75,23 +75,26 @@ def _draw(axes: "Axes", pair: BinPair) -> None:
         heights = counts.reshape(-1, merged).sum(-1) / counts.sum()
         edges = np.arange(len(heights) + 1) * pair.bar * merged
         axes.stairs(heights, edges, fill=True, color=_COLOURS[kind], alpha=0.45, label=_NAMES[kind])
-    texts = []
     for rate, line in _RATES:
         point = point_at(pair, rate)
+        if point is not None and point.asked == rate:
+            label = f"threshold for a false-positive rate of {rate:g}"
+            style = {"color": "#282828", "linewidth": 1.4}
+            axes.axvline(point.threshold, linestyle=line, label=label, **style)
+
+
+def _found(pair: BinPair) -> str:
+    """The true-positive rates at the thresholds that are shown."""
+    texts = []
+    for rate, _ in _RATES:
+        point = point_at(pair, rate)
         if point is None or point.asked != rate:
-            texts.append(f"{rate:g}: too few people")
-            continue
-        axes.axvline(
-            point.threshold,
-            color="#282828",
-            linestyle=line,
-            linewidth=1.4,
-            label=f"false positives {rate:g}",
-        )
-        true = point.true_positive
-        found = "too few pairs" if true is None else f"finds {percent(true.rate)} %"
-        texts.append(f"{rate:g}: {found}")
-    axes.text(0.02, 0.97, "\n".join(texts), transform=axes.transAxes, va="top", fontsize=9)
+            texts.append("too few people")
+        elif point.true_positive is None:
+            texts.append("found: not known")
+        else:
+            texts.append(f"{percent(point.true_positive.rate)} % found")
+    return ", ".join(f"{rate:g}: {text}" for (rate, _), text in zip(_RATES, texts, strict=True))
 
 
 def _shown(calibration: Calibration) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import rireid_jax
 from rireid_jax.data.build import build
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank
+from rireid_jax.runs.calibration import load_calibration
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,15 @@ def test_features_score_as_the_run_did(whole_run, extractor, data, files):
     for name in ("rank1", "rank5", "rank10", "num_query", "num_gallery"):
         assert metrics[name] == whole_run.results[name]
     assert metrics["mAP"] == pytest.approx(whole_run.results["mAP"], abs=1e-3)
+
+
+def test_the_run_has_calibrated_this_model(whole_run, extractor):
+    """On eight people, which are too few for a threshold."""
+    calibration = load_calibration(whole_run.workdir, extractor.fingerprint)
+    assert (calibration.num_people, calibration.width_max) == (8, extractor.width_max)
+    assert calibration.protocol_hash == whole_run.results["protocol_hash"]
+    assert [pair.points for pair in calibration.pairs] == [()] * 6
+    assert (whole_run.workdir / "calibration.png").exists()
 
 
 def test_features(extractor, files):
