@@ -24,7 +24,7 @@ FLOORS = (
     {"config", "data", "models"},
     {"weights"},
     {"training", "evaluation"},
-    {"runs", "doctor"},
+    {"runs", "doctor", "export"},
     {"paper", "cli"},
     {"main"},
 )

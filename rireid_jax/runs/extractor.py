@@ -65,6 +65,7 @@ class Extractor:
         batch_size: int = 64,
         normalised: bool = False,
         width_max: int = 0,
+        stage: str = "",
     ):
         """Wraps a network.
 
@@ -75,6 +76,7 @@ class Extractor:
           batch_size: greatest number of images on the devices at once.
           normalised: whether features are divided by their L2 norm.
           width_max: pixels, the native width of r = 1; 0 is the width of the network's input.
+          stage: of the run that trained it, for those who ask.
 
         Raises:
           UserError: an argument is none of these.
@@ -92,6 +94,7 @@ class Extractor:
         self.image_size = image_size
         self.normalised = normalised
         self.width_max = width_max or image_size[1]
+        self.stage = stage
         self._network = network
         parallel = Parallel("shard_map", alone=True)
         self._variables = parallel.replicate(variables)
@@ -170,7 +173,7 @@ class Extractor:
         network = create_network(config, stage, num_classes(config, stage, variables))
         size, normalised = tuple(config.data.image_size), config.eval.normalise
         width_max = config.stages[stage].resolution_width or width_max
-        return cls(network, variables, size, batch_size, normalised, width_max)
+        return cls(network, variables, size, batch_size, normalised, width_max, stage)
 
     @classmethod
     def from_torch(
@@ -203,13 +206,23 @@ class Extractor:
         (logger.warning if noteworthy else logger.info)("%s: %s", path, report)
         return cls(network, variables, image_size, batch_size)
 
+    @property
+    def network(self) -> Network:
+        """What maps images to features."""
+        return self._network
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The network's parameters and running statistics, as arrays of NumPy."""
+        return jax.device_get(self._variables)
+
     def to_torch(self, path: str | Path) -> None:
         """Saves the network's weights as a PyTorch `state_dict`, under the names of its `torch_names`.
 
         Args:
           path: `.safetensors`, or any other name for `torch.save`.
         """
-        write_state_dict(path, to_state_dict(jax.device_get(self._variables), self._network))
+        write_state_dict(path, to_state_dict(self.variables, self._network))
 
     def extract(self, images: Images) -> Float[np.ndarray, "N D"]:
         """Features to compare by Euclidean distance, float32.
@@ -234,7 +247,7 @@ class Extractor:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell models apart: of the weights, and of what else the features depend on."""
         digest = hashlib.sha256(repr((self.image_size, self.normalised)).encode())
-        leaves, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(self._variables))
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self.variables)
         for path, leaf in leaves:
             value = np.asarray(leaf)
             digest.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
