@@ -24,7 +24,7 @@ FLOORS = (
     {"config", "data", "models"},
     {"weights"},
     {"training", "evaluation"},
-    {"runs", "doctor", "gallery"},
+    {"runs", "doctor", "export", "gallery"},
     {"paper", "cli"},
     {"main"},
 )

@@ -19,8 +19,8 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Adds `--model`, `--variant`, `--stage` and `--batch-size`, which `open_model` reads."""
+def add_model(parser: argparse.ArgumentParser, required: bool = True, runs: bool = True) -> None:
+    """Adds `--model`, `--variant`, `--stage` and, for a command that runs it, `--batch-size`, for `open_model`."""
     parser.add_argument(
         "--model",
         required=required,
@@ -33,9 +33,15 @@ def add_model(parser: argparse.ArgumentParser, required: bool = True) -> None:
         help="what a PyTorch file holds: a checkpoint of the paper's authors' code, or a ResNet50",
     )
     parser.add_argument("--stage", default="", help="stage of the run; by default its final one")
-    parser.add_argument(
-        "--batch-size", type=int, default=64, help="images on the devices at once; 64 by default"
-    )
+    if runs:
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            default=64,
+            help="images on the devices at once; 64 by default",
+        )
+    else:
+        parser.set_defaults(batch_size=64)
 
 
 def add_skip_bad(parser: argparse.ArgumentParser) -> None:

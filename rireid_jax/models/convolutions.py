@@ -4,7 +4,10 @@ A convolution that is a matrix product in disguise (1x1, or kernel equal to stri
 CPU gradient of such convolutions is up to four times slower. benchmarks/notes.md has the measurements.
 """
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +16,25 @@ from jaxtyping import Array, Float
 # A general convolution with at most this many output pixels is computed as a product over patches: XLA's CPU
 # convolutions are 3 to 30 times slower on such small maps, which only the narrow settings have.
 _FEW = 16
+_AS_ONE = contextvars.ContextVar("as_one", default=False)
+
+
+@contextlib.contextmanager
+def as_one_operation() -> Iterator[None]:
+    """Within it, what is traced has one operation for each convolution and pool, in any size, for translators.
+
+    The numbers are the same; the forms for CPUs below would leave a translator with dozens of slices to recognise.
+    """
+    token = _AS_ONE.set(True)
+    try:
+        yield
+    finally:
+        _AS_ONE.reset(token)
+
+
+def is_one_operation() -> bool:
+    """Returns whether a convolution or a pool should be one operation."""
+    return _AS_ONE.get()
 
 
 def convolve(
@@ -28,6 +50,8 @@ def convolve(
     """
     k, s = kernel.shape[0], stride
     h, w = (output_size(size, k, s, padding) for size in x.shape[1:3])
+    if is_one_operation():
+        return _conv(x, kernel, s, padding)
     if k == 1 and padding == 0:
         return pixelwise(x[:, ::s, ::s], kernel[0, 0])
     if k == s and padding == 0:
@@ -39,6 +63,24 @@ def convolve(
         return _conv_by_patches(x, kernel, s, padding)
     thins_out = kernel.shape[-1] < x.shape[-1] and s == 1 and 2 * padding == k - 1
     return (_thinning_conv if thins_out else _conv)(x, kernel, s, padding)
+
+
+def enlarge(x: Float[Array, "B h w C"], kernel: Float[Array, "k k C D"]) -> Float[Array, "B H W D"]:
+    """Computes `torch.nn.functional.conv_transpose2d` with a stride of the kernel's size: every pixel gives a tile."""
+    k = kernel.shape[0]
+    if is_one_operation():
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel[::-1, ::-1],
+            window_strides=(1, 1),
+            padding=((k - 1, k - 1),) * 2,
+            lhs_dilation=(k, k),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+    b, h, w, _ = x.shape
+    matrix = kernel.transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)  # to [in, kH * kW * out]
+    y = pixelwise(x, matrix).reshape(b, h, w, k, k, -1)
+    return y.swapaxes(2, 3).reshape(b, h * k, w * k, -1)
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
-from rireid_jax.models.convolutions import convolve, output_size, pixelwise
+from rireid_jax.models.convolutions import convolve, enlarge, is_one_operation, output_size
 
 Initializer = Callable[..., jax.Array]
 
@@ -117,11 +117,7 @@ class UpConv(nn.Module):
         shape = (k, k, x.shape[-1], self.features)
         kernel = self.param("kernel", he_one_pixel, shape, accurate(self.dtype))
         bias = self.param("bias", zeros, (self.features,), accurate(self.dtype))
-        b, h, w, _ = x.shape
-        kernel = jnp.asarray(kernel, self.dtype).transpose(2, 0, 1, 3)  # to [in, kH, kW, out]
-        y = pixelwise(jnp.asarray(x, self.dtype), kernel.reshape(kernel.shape[0], -1))
-        y = y.reshape(b, h, w, k, k, self.features)
-        y = y.swapaxes(2, 3).reshape(b, h * k, w * k, self.features)
+        y = enlarge(jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype))
         return y + bias.astype(self.dtype)
 
 
@@ -193,6 +189,8 @@ def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
     It takes maxima of three columns, then of three rows, because their gradient is many times faster on CPU than that
     of a window reduction. Equal maxima share the gradient; after a ReLU only zeros are equal, and they pass none.
     """
+    if is_one_operation():
+        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     h, w = (output_size(size, 3, 2, 1) for size in x.shape[1:3])
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
     x = functools.reduce(jnp.maximum, [x[:, :, j : j + 2 * w - 1 : 2] for j in range(3)])

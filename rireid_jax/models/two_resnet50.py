@@ -65,8 +65,8 @@ class FusingHead(nn.Module):
             fused, gates = self.gating.fuse(*features, (low, high), width)
             gates = gates[:, None]
         else:
-            fused = fuse(*features, jnp.full((len(low), 2), 0.5, dtype))
-            gates = jnp.zeros((len(low), 0, 2), dtype)
+            fused = fuse(*features, jnp.full((low.shape[0], 2), 0.5, dtype))
+            gates = jnp.zeros((low.shape[0], 0, 2), dtype)
         logits = Dense(self.num_classes, nearly_zero, dtype, name="classifier")(fused)
         return fused, logits, gates
 

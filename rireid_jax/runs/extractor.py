@@ -67,6 +67,7 @@ class Extractor:
         normalised: bool = False,
         width_max: int = 0,
         views: str = "one",
+        stage: str = "",
     ):
         """Wraps a network.
 
@@ -79,6 +80,7 @@ class Extractor:
           width_max: pixels, the native width of r = 1; 0 is the width of the network's input.
           views: "one", "flip" or "flip_crops": what a feature is the mean of, as `config.eval.views`. Restored images
             and gates are those of the image itself.
+          stage: of the run that trained it, for those who ask.
 
         Raises:
           UserError: an argument is none of these.
@@ -99,6 +101,7 @@ class Extractor:
         self.normalised = normalised
         self.views = views
         self.width_max = width_max or image_size[1]
+        self.stage = stage
         self._network = network
         parallel = Parallel("shard_map", alone=True)
         self._variables = parallel.replicate(variables)
@@ -179,7 +182,7 @@ class Extractor:
         size, normalised = tuple(config.data.image_size), config.eval.normalise
         width_max = config.stages[stage].resolution_width or width_max
         return cls(
-            network, variables, size, batch_size, normalised, width_max, views=config.eval.views
+            network, variables, size, batch_size, normalised, width_max, config.eval.views, stage
         )
 
     @classmethod
@@ -213,13 +216,23 @@ class Extractor:
         (logger.warning if noteworthy else logger.info)("%s: %s", path, report)
         return cls(network, variables, image_size, batch_size)
 
+    @property
+    def network(self) -> Network:
+        """What maps images to features."""
+        return self._network
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The network's parameters and running statistics, as arrays of NumPy."""
+        return jax.device_get(self._variables)
+
     def to_torch(self, path: str | Path) -> None:
         """Saves the network's weights as a PyTorch `state_dict`, under the names of its `torch_names`.
 
         Args:
           path: `.safetensors`, or any other name for `torch.save`.
         """
-        write_state_dict(path, to_state_dict(jax.device_get(self._variables), self._network))
+        write_state_dict(path, to_state_dict(self.variables, self._network))
 
     def extract(self, images: Images) -> Float[np.ndarray, "N D"]:
         """Features to compare by Euclidean distance, float32.
@@ -247,7 +260,7 @@ class Extractor:
         if self.views != "one":  # a gallery from before the field keeps its model
             settings += (self.views,)
         digest = hashlib.sha256(repr(settings).encode())
-        leaves, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(self._variables))
+        leaves, _ = jax.tree_util.tree_flatten_with_path(self.variables)
         for path, leaf in leaves:
             value = np.asarray(leaf)
             digest.update(f"{jax.tree_util.keystr(path)} {value.dtype} {value.shape}".encode())
