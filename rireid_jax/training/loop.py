@@ -96,7 +96,6 @@ def train_stage(
     optimizer, schedules = create_optimizer(config, stage, steps_per_epoch)
     step_fn = parallel.train_step(make_train_step(config, stage, network, optimizer, AXIS))
     evaluate_every = config.eval.every_epochs * steps_per_epoch if evaluate else 0
-
     with Checkpoints(workdir, stage, config.checkpoint.keep) as checkpoints:
         train = tuple(config.stages[stage].train)
         state = _latest_state(config, checkpoints, network, optimizer, train, parallel)
