@@ -16,6 +16,7 @@ from rireid_jax.data.keyed_random import keyed_order
 from rireid_jax.data.kinds.crops import as_it_is, varying_resolution
 from rireid_jax.data.kinds.varying import varying_fields, width_problems
 from rireid_jax.data.layouts.crop_list import SPLITS
+from rireid_jax.data.layouts.crop_sets import SUFFIX, find_crop_sets
 from rireid_jax.data.layouts.crops import TREE, Crops, find_crops
 from rireid_jax.data.layouts.labels import Crop
 from rireid_jax.data.layouts.market1501 import DISTRACTOR
@@ -79,7 +80,11 @@ top:
 <identity>/<image>  or  <identity>/<camera>/<image>     a camera may also be in the name, as _c<number>
 0002_c1s1_000451_03.jpg                                 names as in Market-1501
 crops.csv                                               rows path,id[,camera[,split]]
+sets.txt                                                a line for each of several such folders or CSV files
 ```
+
+With a text file, all its sets are trained on at once. People and cameras of two sets are never the same; where one set
+is divided into train, query and gallery, as Market-1501 is, the others are for training.
 
 Without folders or a column for train, query and gallery, identities are divided at random, and one image a camera of
 each test identity is a query. Without cameras, queries count as camera 0 and the gallery as camera 1, so that nothing
@@ -110,7 +115,8 @@ covered names and sizes alone.
 
     @functools.cached_property
     def _found(self) -> Crops:
-        return find_crops(existing_path(self.raw_dir, self.raw))
+        path = existing_path(self.raw_dir, self.raw)
+        return find_crop_sets(path) if path.suffix.lower() == SUFFIX else find_crops(path)
 
     @property
     def crops(self) -> Sequence[Crop]:

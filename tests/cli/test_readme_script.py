@@ -1,0 +1,48 @@
+"""The README's way from own crops to answers works as it is printed, with smaller networks."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from command import ROOT, TINY, environment, overrides
+
+from rireid_jax.runs.feature_table import read_table
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import own_crops
+
+# Nothing is validated: twelve people are few.
+SHORT = {
+    **TINY,
+    "batch_size": 16,
+    "log_every": 50,
+    **{f"stages.{stage}.epochs": 2 for stage in ("rife", "joint", "baseline", "backbone")},
+    **{f"stages.{stage}.epochs": 1 for stage in ("ffsr", "ffsr_pretrain")},
+}
+
+
+def test_every_line(tmp_path, capfd):
+    pytest.importorskip("gradio")
+    own_crops.draw_crops(tmp_path, 12)
+    lines = own_crops.readme_lines()
+    assert len(lines) <= 10
+    train, *others = lines
+    assert train.startswith("rireid train --config joint:folder,small ")
+    folder = Path(sys.executable).parent
+    variables = environment(
+        PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
+        JAX_COMPILATION_CACHE_DIR=str(tmp_path / "compiled"),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0",
+    )
+    quoted = [f"'{flag}'" for flag in overrides(SHORT)]
+    own_crops.run_lines([" ".join([train, *quoted])], tmp_path, variables)
+    timed = own_crops.run_lines(others, tmp_path, variables)
+    printed = capfd.readouterr().out
+    assert [line for line, _ in timed] == others
+    assert f"{own_crops.ADDRESS} answers: 200" in printed
+    assert len(read_table(tmp_path / "crops.npz")) == 96
+    page = (tmp_path / "found.html").read_text()
+    assert all(f"{number}.png" in page for number in range(1, 21))
+    assert (tmp_path / "model.onnx").stat().st_size > 100_000
+    assert (tmp_path / "people.db").exists()
