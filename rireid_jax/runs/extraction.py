@@ -52,7 +52,7 @@ def extract(
     Raises:
       UserError: an image cannot be read, or none can.
     """
-    done = parts.read() if parts is not None else []
+    done = parts.read(skip_bad) if parts is not None else []
     begun = sum(len(part.kept) for part in done)
     if begun:
         logger.info("goes on after %s of %s", f"{begun:,}", counted(len(images), "image"))
