@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ class Progress:
         self._what, self._total, self._before, self.done = what, total, done, done
         self._began = self._last_line = time.perf_counter()
         self._bar = None
-        if sys.stderr.isatty():
+        if _on_terminal():
             self._bar = tqdm(desc=what, total=total, initial=done, unit="image", dynamic_ncols=True)
 
     def add(self, number: int) -> None:
@@ -59,6 +60,11 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Progress]:
     shown = Progress(what, total, done)
     with contextlib.ExitStack() as stack:
         stack.callback(shown.close)
-        if sys.stderr.isatty():
+        if _on_terminal():
             stack.enter_context(logging_redirect_tqdm([logging.getLogger("rireid_jax")]))
         yield shown
+
+
+def _on_terminal() -> bool:
+    """Whether stderr can show a bar; a terminal without a size, as in some containers, cannot."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
