@@ -24,7 +24,7 @@ from rireid_jax.config import default_title, smaller_argument, validate, with_de
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
-from rireid_jax.progress_bar import write_above
+from rireid_jax.progress_bar import on_terminal, write_above
 from rireid_jax.signals import Answers
 
 _LEVELS = {"-q": logging.WARNING, "-v": logging.INFO}
@@ -182,7 +182,7 @@ def log_to_stderr() -> None:
     """Sends the log of this package, and no other, to stderr."""
     # Our own log alone: through absl, Orbax and others log every step, and every exception that they raise.
     absl_logging.set_verbosity(absl_logging.FATAL)
-    handler = _AboveBars(sys.stderr) if sys.stderr.isatty() else logging.StreamHandler(sys.stderr)
+    handler = _AboveBars(sys.stderr) if on_terminal() else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("rireid_jax")
     logger.handlers = [handler]

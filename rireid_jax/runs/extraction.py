@@ -14,6 +14,7 @@ import numpy as np
 from rireid_jax.data.files import counted, some_of
 from rireid_jax.data.loader import LoadedImage, load_image
 from rireid_jax.errors import UserError
+from rireid_jax.progress_bar import ProgressBar
 from rireid_jax.runs.extraction_parts import (
     Described,
     Parts,
@@ -25,10 +26,10 @@ from rireid_jax.runs.extraction_parts import (
 from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.feature_table import FeatureTable, check_format, read_table
 from rireid_jax.runs.image_lists import ImageFile
-from rireid_jax.runs.progress_bar import progress
 
 logger = logging.getLogger(__name__)
 
+_LINE_SECONDS = 30.0  # between two lines of the log, without a terminal
 _READ_AHEAD = 2  # batches, while the devices work on one
 
 Loaded = LoadedImage | UserError
@@ -52,11 +53,11 @@ def extract(
     Raises:
       UserError: an image cannot be read, or none can.
     """
-    done = parts.read() if parts is not None else []
+    done = parts.read(skip_bad) if parts is not None else []
     begun = sum(len(part.kept) for part in done)
     if begun:
         logger.info("goes on after %s of %s", f"{begun:,}", counted(len(images), "image"))
-    with progress("extract", len(images), begun) as shown:
+    with ProgressBar(len(images), "extract", "image", begun, _LINE_SECONDS) as shown:
         for described in _described(extractor, images, begun, skip_bad):
             done.append(described)
             if parts is not None:

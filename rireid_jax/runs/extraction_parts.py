@@ -63,23 +63,29 @@ class Parts:
         self._waiting: list[Described] = []
         self._written = time.perf_counter()
 
-    def read(self) -> list[Described]:
-        """The files from the first image on, without gaps; none that is older than an image of it, or damaged."""
+    def read(self, skip_bad: bool) -> list[Described]:
+        """The files from the first image on, without gaps; none that is older than an image of it, or damaged.
+
+        Args:
+          skip_bad: take files that lack images that could not be read.
+        """
         found: list[Described] = []
         names = [match for match in map(_NAME.fullmatch, os.listdir(self._folder)) if match]
         for match in sorted(names, key=lambda match: int(match[1])):
             start, stop = int(match[1]), int(match[2])
             path = self._folder / match[0]
             if start != self._stop or newer_than(path, self._images[start:stop]):
-                break
+                continue
             try:
                 with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
-                    found.append(Described(*(file[name] for name in _FIELDS)))
+                    part = Described(*(file[name] for name in _FIELDS))
             except (
                 Exception
-            ):  # a file that a full disk has cut off, for example: what it held is done again
-                break
-            self._stop = stop
+            ):  # cut off where a disk was full, for example; its images are described again
+                continue
+            if skip_bad or part.kept.all():
+                found.append(part)
+                self._stop = stop
         return found
 
     def add(self, described: Described) -> None:

@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -26,8 +26,9 @@ h1 {{ font-size: 1.5rem; margin: .4rem 0; }} p {{ color: #444; max-width: 60rem;
 section {{ display: flex; overflow-x: auto; gap: .6rem; padding: .8rem 0; border-top: 1px solid #ddd; }}
 figure {{ margin: 0; flex: 0 0 7.5rem; width: 7.5rem; text-align: center; }}
 figure.query {{ padding-right: 1rem; border-right: 2px solid #444; }}
-img, .none {{ height: {_HEIGHT}px; max-width: 7rem; object-fit: contain; image-rendering: pixelated; }}
-.none {{ display: block; line-height: {_HEIGHT}px; background: #eee; color: #666; }}
+img, .none {{ display: block; margin: 0 auto .2rem; height: {_HEIGHT}px; max-width: 7rem;
+  object-fit: contain; image-rendering: pixelated; }}
+.none {{ line-height: {_HEIGHT}px; background: #eee; color: #666; }}
 img, .none {{ border: 4px solid transparent; }}
 .right img, .right .none {{ border-color: #0072b2; }} .wrong img, .wrong .none {{ border-color: #d55e00; }}
 .right b {{ color: #0062a3; }} .wrong b {{ color: #a84300; }}
@@ -64,21 +65,20 @@ def _parts(result: SearchResult, folder: Path | None) -> Iterator[str]:
     pictures = _Pictures(result, folder)
     for query in range(len(result.query)):
         yield "<section>"
-        yield _figure("query", pictures.query(query), _caption(result.query, query, ["query"]))
+        yield _figure("query", pictures.query(query), _caption(result.query, query, "query"))
         for rank, match in enumerate(result.matches(query), 1):
             mark = {True: "right", False: "wrong", None: ""}[match.right]
-            first = [f"{rank}", f"{match.distance:.4f}"]
+            first = f"{rank} &middot; {match.distance:.4f}"
             if mark:
-                sign = "\u2713" if match.right else "\u2717"
-                first.append(f"<b>{sign} {mark}</b>")
+                first += f"<br><b>{'&check;' if match.right else '&cross;'} {mark}</b>"
             caption = _caption(result.gallery, match.index, first)
             yield _figure(mark, pictures.gallery(match.index), caption)
         yield "</section>"
     yield "</body></html>"
 
 
-def _caption(table: FeatureTable, index: int, first: Sequence[str]) -> str:
-    lines = [" &middot; ".join(first), escape(printable(table.names[index]))]
+def _caption(table: FeatureTable, index: int, first: str) -> str:
+    lines = [first, escape(printable(table.names[index]))]
     if table.identities[index]:
         lines.append(f"<span>{escape(printable(table.identities[index]))}</span>")
     lines.append(f"<span>{table.native_widths[index]} px</span>")

@@ -17,7 +17,6 @@ from rireid_jax.cli.rireid import run_command
 from rireid_jax.errors import UserError
 from rireid_jax.runs.feature_table import read_table
 from rireid_jax.runs.image_lists import list_images
-from rireid_jax.runs.progress_bar import Progress
 
 NAMES = [f"{folder}/{n:02d}.png" for folder in ("a", "b") for n in range(11)]
 
@@ -137,17 +136,6 @@ def test_where_it_goes(extract, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install 'rireid_jax\[parquet\]'"):
         extract("crops", "--out", "f.parquet")
-
-
-def test_progress_without_a_terminal(monkeypatch, caplog):
-    clock = iter([0, 10, 40, 45])
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    shown = Progress("extract", 4000, 1000)
-    with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            shown.add(500)
-    # After 40 seconds 1,000 of this process are done, and 2,000 are left.
-    assert caplog.messages == ["extract 2,000 of 4,000 images  25 images/s  0:01:20 left"]
 
 
 _COMMAND = """

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rireid_jax.data.build import build, builder
+from rireid_jax import progress_bar
+from rireid_jax.data.build import build
 from rireid_jax.data.datasets.natural_images import NaturalImages
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
@@ -46,7 +47,7 @@ def test_as_many_are_drawn_as_the_data_call_for(num_images, drawn, photographs):
 
 def test_a_long_build_says_how_far_it_is(tmp_path, monkeypatch, caplog):
     clock = itertools.count(step=5.0)  # seconds, at every image
-    monkeypatch.setattr(builder, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(progress_bar, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with caplog.at_level("INFO"):
         build_from("", tmp_path, count=10)
     lines = [message for message in caplog.messages if "left" in message]

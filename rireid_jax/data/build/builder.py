@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -41,6 +40,7 @@ from rireid_jax.data.dataset import Dataset, Item
 from rireid_jax.data.files import file_size
 from rireid_jax.data.records import ProtocolHash, Record
 from rireid_jax.errors import UserError
+from rireid_jax.progress_bar import ProgressBar
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,6 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         self.allowed = allowed
         self.processes = processes
         self.beam = beam
-        self._made = self._total = 0  # images; workers know no total
-        self._begun = self._told = 0.0  # on the monotonic clock
         name = config_name or build_name(dataset, os.path.expanduser(data_dir), self.fingerprint)
         self._arguments = dict(data_dir=data_dir, max_bad_images=max_bad_images, config_name=name)
         config = tfds.core.BuilderConfig(
@@ -202,11 +200,20 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
         if self.beam:
             run_on_beam(self.beam, left, functools.partial(self.write, folder=str(folder)))
             return names
-        self._total = sum(len(shards.planned(shard, folder)) for shard in left)
+        total = sum(len(shards.planned(shard, folder)) for shard in left)
         bad = 0
-        with makers(self.dataset, self._total, self.processes) as make:
+        with (
+            makers(self.dataset, total, self.processes) as make,
+            ProgressBar(total, self.name, "image", line_seconds=_LINE_SECONDS) as bar,
+        ):
+
+            def told(items: Sequence[Item]) -> Iterator[Made]:
+                for record in make(items):
+                    bar.add(1)
+                    yield record
+
             for shard in left:
-                bad += self.write(shard, str(folder), make)
+                bad += self.write(shard, str(folder), told)
                 if bad > self.max_bad_images:
                     break
         return names
@@ -223,34 +230,15 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder):
             with makers(self.dataset, 0, 1) as make:
                 return self.write(shard, folder, make)
 
-        def told(items: Sequence[Item]) -> Iterator[Made]:
-            for record in make(items):
-                self._tell_progress()
-                yield record
-
         return shards.write_shard(
             shard,
             epath.Path(folder),
-            make=told,
+            make=make,
             serialize=serialize,
             expected_size=self.dataset.expected_size,
             max_bad_images=self.max_bad_images,
             hash_images=self.dataset.hashes_images,
         )
-
-    def _tell_progress(self) -> None:
-        """Logs how far the build is, every now and then."""
-        now = time.monotonic()
-        if self._made == 0:
-            self._begun = self._told = now
-        if self._total and now - self._told > _LINE_SECONDS:
-            self._told = now
-            left = (now - self._begun) * (self._total - self._made) / self._made
-            logger.info(
-                "%s: %s of %s images, about %d s left",
-                *(self.name, f"{self._made:,}", f"{self._total:,}", round(left)),
-            )
-        self._made += 1
 
     def _complete(self, names: Sequence[str], folder: epath.Path) -> None:
         """Moves the records of all shards to their places, and writes the data set's metadata."""

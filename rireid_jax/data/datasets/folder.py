@@ -79,7 +79,7 @@ top:
 ```
 <identity>/<image>  or  <identity>/<camera>/<image>     a camera may also be in the name, as _c<number>
 0002_c1s1_000451_03.jpg                                 names as in Market-1501
-crops.csv                                               rows path,id[,camera[,split]]
+crops.csv                                               rows path,id[,camera[,split]], or any order under a header
 sets.txt                                                a line for each of several such folders or CSV files
 ```
 

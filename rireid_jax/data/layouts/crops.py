@@ -25,7 +25,8 @@ or
 0002_c1s1_000451_03.jpg ...     names as in Market-1501: identity, camera
 both as they are, or below the folders train, query and gallery if you have divided them
 or
-crops.csv                       rows path,id[,camera[,split]], given in place of the folder
+crops.csv                       rows path,id[,camera[,split]], or any order under a header,
+                                given in place of the folder
 or
 sets.txt                        a line for each of several such folders or CSV files, to train on all of them"""
 _CAMERA = re.compile(r"_c(\d+)(?!\d)", re.IGNORECASE)
