@@ -26,10 +26,10 @@ from rireid_jax.text_table import aligned
 
 DIM = 256
 BATCH = 500  # rows of one call of `add`
-QUERIES = 64  # of the search with many
-ROUNDS = 5
+QUERIES = 16  # of the search with many
+ROUNDS = 3
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
-TITLES = ["rows", "add, rows/s", "open, s", "search 1, ms", "of a camera, ms", "search 64, ms"]
+TITLES = ["rows", "add, rows/s", "open, s", "search 1, ms", "of a camera, ms", "search 16, ms"]
 TITLES += ["remove, s", "on disk, MB", "memory, MB"]
 
 

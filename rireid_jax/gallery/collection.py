@@ -145,9 +145,7 @@ def _sweep(folder: Path) -> None:
     for name in (NAME, _NEW, _OLD):
         place = folder / "collections" / name
         if place.is_dir() and not (place / "schema.json").exists():
-            if (
-                name == NAME
-            ):  # no rows can be in it yet, and if there are, they are not ours to delete
+            if name == NAME:  # it has no rows yet; if it has, they are not ours to delete
                 (place / "schema.json.tmp").unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
                     place.rmdir()

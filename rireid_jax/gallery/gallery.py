@@ -1,8 +1,9 @@
 """`Gallery`: add, search, remove, and what is in it."""
 
+import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -70,6 +71,7 @@ class Gallery:
         self._model_is_known = bool(fingerprint)
         self._dimension = 0
         self._unflushed = 0
+        self._write_failed = False
         with engine.calling():
             if collection.restore(engine):
                 self._recall()
@@ -121,7 +123,7 @@ class Gallery:
             {**entry.row(), FEATURE: feature}
             for entry, feature in zip(entries, features, strict=True)
         ]
-        with self._lock, self._engine.calling():
+        with self._lock, self._writing():
             if not self._dimension:
                 collection.create(
                     self._engine, features.shape[1], self._fingerprint, self._width_max
@@ -207,7 +209,7 @@ class Gallery:
         with self._lock:
             self.check_filter(where)
             engine = self._engine
-            with engine.calling():
+            with self._writing():
                 names = [
                     row["name"] for page in collection.rows(engine, ["name"], where) for row in page
                 ]
@@ -260,6 +262,21 @@ class Gallery:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Refuses to write once a write has failed, for example on a full disk.
+
+        Milvus Lite would append to the broken record in its log, and after a kill read nothing behind that record.
+        """
+        if self._write_failed:
+            raise UserError(
+                f"{self._engine.uri}: a write to it has failed, expected it to be opened again"
+            )
+        self._write_failed = True
+        with self._engine.calling():
+            yield
+        self._write_failed = False
 
     def _recall(self) -> None:
         """Reads what the gallery remembers of its model, and compares."""

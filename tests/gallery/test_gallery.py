@@ -10,6 +10,7 @@ from gallery_rows import MODEL, features, holds
 from hypothesis import given
 from hypothesis import strategies as st
 from milvus_lite.search.filter import parse_expr
+from milvus_lite.storage.wal import WAL
 
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank
@@ -195,6 +196,26 @@ def test_threads_take_turns(gallery):
         thread.join()
     assert errors == []
     assert gallery.stats().rows == 196
+
+
+def test_nothing_is_written_behind_a_write_that_failed(path, monkeypatch):
+    """The log of Milvus Lite would end there for whoever reads it after a kill."""
+    with Gallery.open(path, *MODEL, create=True) as gallery:
+        gallery.add([Entry("a")], features(1))
+        with monkeypatch.context() as full:
+            full.setattr(WAL, "write_insert", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+            with pytest.raises(UserError, match="no space"):
+                gallery.add([Entry("b")], features(1))
+        for write in (
+            lambda: gallery.add([Entry("b")], features(1)),
+            lambda: gallery.remove("true"),
+        ):
+            with pytest.raises(UserError, match="opened again"):
+                write()
+        assert gallery.stats().rows == 1
+    with Gallery.open(path, *MODEL) as gallery:
+        gallery.add([Entry("b")], features(1))
+        assert gallery.stats().rows == 2
 
 
 def test_mistakes_are_one_line(path, tmp_path, monkeypatch):
