@@ -7,6 +7,7 @@ Several work directories must differ in the seed of training alone.
 
 import argparse
 import itertools
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -31,10 +32,12 @@ from rireid_jax.training.checkpoint import Checkpoints
 _TEXT = """\
 # What views and re-ranking add
 
-`{command}` makes this page, from {runs} of `{stage}` on {dataset} (protocol {protocol}; {epochs}). The
-{queries} queries are ranked in {gallery} gallery images, by features{normalised}. "flip" averages the features of an
-image and its mirror image, "flip_crops" those of ten views (`config.eval.views`); re-ranking is `k_reciprocal` with
-k1 = {k1}, k2 = {k2}, lambda = {lambda_value} (`config.eval.rerank`). Seconds are of embedding queries and gallery.
+`{command}` makes this page, from {runs} of the stage `{stage}`
+({epochs}) on {dataset}, protocol {protocol}. The {queries} queries are ranked in {gallery} gallery images by
+features{normalised}. "flip" is the mean feature of an image and its mirror image, "flip_crops" that of ten views
+(`config.eval.views`); "re-ranked" is `config.eval.rerank=k_reciprocal` with k1 = {k1}, k2 = {k2} and
+lambda = {lambda_value}. Rank-1 and mAP are in percent, by the query's resolution r; "s" is seconds to embed queries and
+gallery, with compilation, where the load of the machine was {load:.0f} on {cores} cores.
 """
 _DIFFERENCES = (
     ("flip", "", "one", ""),
@@ -65,6 +68,8 @@ def main() -> None:
     values = {
         "command": f"python benchmarks/views.py {f'--stage {arguments.stage} ' * bool(arguments.stage)}WORKDIR",
         "runs": f"{runs} trainings" if runs > 1 else "one training",
+        "load": os.getloadavg()[0],
+        "cores": os.cpu_count(),
         "stage": stage,
         "dataset": config.dataset,
         "protocol": data.protocol_hash,
@@ -133,7 +138,7 @@ def _rates(scored: Scored, seconds: Mapping[str, float], edges: Any) -> str:
     """Rank-1 and mAP over all queries and in the bins of resolution, in percent, means over the runs."""
     bins = list(itertools.pairwise(edges))
     titles = ["all", *(f"r in ({low:.2f}, {high:.2f}]" for low, high in bins)]
-    header = ["views", *(f"{rate}, {title}" for title in titles for rate in ("Rank-1", "mAP")), "s"]
+    header = ["", *(f"{rate}, {title}" for title in titles for rate in ("Rank-1", "mAP")), "s"]
     lines = [header, ["---"] * len(header)]
     for (views, rerank), by_seed in scored.items():
         cells = []

@@ -123,7 +123,7 @@ _EVAL: Fields = {
     "views": Field(
         "one",
         "what a feature is the mean of. one: the image. flip: it and its mirror image. flip_crops: these, and each "
-        "shifted by half a native pixel towards the four corners, ten views in all",
+        "shifted by half a native pixel towards the four corners, ten views in all; benchmarks/views.md measures them",
         one_of("one", "flip", "flip_crops"),
     ),
     "rerank": Field(

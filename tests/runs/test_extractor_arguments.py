@@ -97,6 +97,8 @@ calls |= {
     "network: None": lambda: Extractor(None, variables, (32, 16)),
     "variables: None": lambda: Extractor(network, None, (32, 16)),
     "variables: {}": lambda: Extractor(network, {}, (32, 16)),
+    "views: ten": lambda: Extractor(network, variables, (32, 16), views="ten"),
+    "views: None": lambda: Extractor(network, variables, (32, 16), views=None),
     "normalised: no": lambda: Extractor(network, variables, (32, 16), normalised="no"),
     "workdir: empty": lambda: Extractor.from_workdir(""),
     "workdir: None": lambda: Extractor.from_workdir(None),
@@ -120,6 +122,7 @@ for name, value in {
     "protocol": "markt", "protocol ": ["market"], "protocol  ": None, "repeats": 0, "repeats ": 2.5, "repeats  ": "3",
     "seed": -1, "seed ": None, "query_pids": [0.0, 1.0], "query_pids ": [[0], [1, 2]], "query_pids  ": ["a", "b"],
     "gallery_camids": [1], "query_features": None, "query_features ": [[1.0], [1.0, 2.0]], "gallery_features": "ab",
+    "distance": "cosin", "distance ": None, "rerank": "jaccard", "rerank ": ["k_reciprocal"], "rerank  ": None,
     "gallery_features ": features * 1j, "gallery_features  ": np.eye(3)[:2], "gallery_pids": None,
 }.items():
     key = name.strip()
