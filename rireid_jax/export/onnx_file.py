@@ -15,7 +15,7 @@ from rireid_jax.export.checking import refuse_if_different
 from rireid_jax.export.graph import BATCH, FLOAT, Op, depends_on_batch, in_order
 from rireid_jax.export.inference import Model, answering, inputs_of
 from rireid_jax.export.simplify import simplified
-from rireid_jax.export.translate import translated
+from rireid_jax.export.translate import Untranslatable, translated
 from rireid_jax.models.convolutions import as_one_operation
 from rireid_jax.models.pixels import DEVIATION, MEAN
 
@@ -46,7 +46,7 @@ def to_onnx(model: Model, input_kind: str = "uint8") -> bytes:
         differ from JAX's.
     """
     _, runtime = _packages()
-    content = _file(model, input_kind, graph_of(model, input_kind)).SerializeToString()
+    content = unchecked_file(model, input_kind).SerializeToString()
     session = session_of(content, runtime)
     error = refuse_if_different(model, input_kind, lambda inputs: answers_of(session, inputs))
     logger.info("%s: the file's answers differ from JAX's by %.1e at most", model, error)
@@ -67,8 +67,11 @@ def graph_of(model: Model, input_kind: str) -> dict[str, Op]:
     ]
     try:
         found = simplified(translated(traced, arguments))
-    except UserError as error:
-        raise UserError(f"{model}: {error}") from error
+    except Untranslatable as error:
+        place = error.place or "the network"
+        raise UserError(
+            f"{model}: found {error} in {place}, expected what --format onnx can hold"
+        ) from error
     return dict(zip(jax.tree.leaves({name: name for name in outputs}), found, strict=True))
 
 
@@ -131,9 +134,11 @@ def _packages() -> tuple[Any, Any]:
     return onnx, onnxruntime
 
 
-def _file(model: Model, input_kind: str, outputs: Mapping[str, Op]) -> "onnx.ModelProto":
+def unchecked_file(model: Model, input_kind: str) -> "onnx.ModelProto":
+    """The file before it has been compared with JAX."""
     import onnx
 
+    outputs = graph_of(model, input_kind)
     writer = _Writer()
     for op in in_order(list(outputs.values())):
         writer.add(op)

@@ -22,7 +22,6 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from rireid_jax.errors import UserError
 from rireid_jax.export.graph import (
     Op,
     constant,
@@ -50,6 +49,18 @@ class Value:
     def dtype(self) -> np.dtype:
         """Of the numbers."""
         return self.op.dtype
+
+
+class Untranslatable(Exception):
+    """A primitive, or a form of one, that has no rule.
+
+    Attributes:
+      place: names of the modules that it is in.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(what)
+        self.place = ""
 
 
 Known = np.ndarray  # a value that depends on no input; fractions are float64
@@ -80,7 +91,7 @@ def translated(closed: ClosedJaxpr, arguments: Sequence[Any]) -> list[Op]:
       arguments: for every input of it, an array, or an `Op` for an input of the graph.
 
     Raises:
-      UserError: ONNX, or this module, has nothing for a primitive.
+      Untranslatable: ONNX, or this module, has nothing for a primitive.
     """
     values = [
         as_value(argument) if isinstance(argument, Op) else exact(argument)
@@ -101,7 +112,12 @@ def _run(
 
     for equation in jaxpr.eqns:
         values = [read(variable) for variable in equation.invars]
-        known |= zip(equation.outvars, _translate(equation, values), strict=True)
+        try:
+            outputs = _translate(equation, values)
+        except Untranslatable as error:
+            error.place = error.place or str(equation.source_info.name_stack)
+            raise
+        known |= zip(equation.outvars, outputs, strict=True)
     return [read(variable) for variable in jaxpr.outvars]
 
 
@@ -121,7 +137,7 @@ def _translate(equation: Any, values: Sequence[Value | Known]) -> Sequence[Value
             return _computed(equation, constants)
         values = [as_value(value) for value in values]
     if name not in RULES:
-        raise _untranslatable(equation)
+        raise Untranslatable(name)
     result = RULES[name](equation, *values)
     (output,) = equation.outvars
     assert result.shape == output.aval.shape, (name, result.shape, output.aval.shape)
@@ -183,15 +199,9 @@ def exact(value: Any) -> Known:
     return value.astype(np.float64) if jax.numpy.issubdtype(value.dtype, np.floating) else value
 
 
-def _untranslatable(equation: Any, why: str = "") -> UserError:
-    place = str(equation.source_info.name_stack) or "the network"
-    found = equation.primitive.name + (f" {why}" if why else "")
-    return UserError(f"--format onnx: found {found} in {place}, expected what ONNX files can hold")
-
-
 def refuse(equation: Any, why: str) -> NoReturn:
-    """Raises UserError for a form of a primitive that no rule covers."""
-    raise _untranslatable(equation, why)
+    """Raises Untranslatable for a form of a primitive that no rule covers."""
+    raise Untranslatable(f"{equation.primitive.name} {why}")
 
 
 # Values in the order that an operation needs
