@@ -14,7 +14,7 @@ the wide side where pairs of people have little in common with other pairs. Fals
 who look alike, so the distribution of their rate is skewed; the ends of the interval are corrected for that (BCa: Efron
 and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 14), with the acceleration from leaving out each person.
 An interval is for the threshold as it is, of 95 %: the rate that it has among people who were not seen is inside, as
-`tests/evaluation/test_calibration.py` repeats.
+`tests/evaluation/test_thresholds.py` repeats.
 
 What cannot be known is not given. The images of two people resemble each other as their people do, so that a rate rests
 on pairs of people: it must let at least `LEAST_FALSE` of them be expected to be taken for one, which makes the least
