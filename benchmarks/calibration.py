@@ -27,9 +27,10 @@ _TEXT = """\
 # What a calibrated threshold is worth on new people
 
 `benchmarks/calibration.py` makes this page from {runs} runs with seeds {seeds}, each on its own drawing of the embedded
-data, of the stages {stages} with {epochs} epochs. The people of query and gallery, who are in no training, are divided
-into two halves by chance: one gives the threshold for a false-positive rate, the other one is measured at it. r is the
-resolution of both images. Rates in percent, with 95 % intervals from drawing people.
+data, of the stages {stages} with {epochs} epochs. The people of query and gallery,
+who are in no training, are divided into two halves by chance: one gives the threshold for a false-positive rate, the
+other one is measured at it. r is the resolution of both images. Rates in percent, with 95 % intervals from drawing
+people.
 
 - **Calibration** is the interval that the first half gives for the rate of its threshold among all people.
 - **Measured** is the rate among the people of the other half, with the interval that they give for the same rate.

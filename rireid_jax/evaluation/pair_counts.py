@@ -20,7 +20,7 @@ STEPS = 2**18
 DIFFERENT, SAME = range(2)
 
 _ROWS, _COLUMNS = 1024, 2048  # of a tile
-_NOTHING = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+_WAITING = 2**21  # keys, before they are counted
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,27 @@ class Counts:
     """The pairs whose distance is below each of T thresholds.
 
     Attributes:
-      people: of pairs of different people, the two identities, the lower first.
-      levels: the first threshold that is above the distances, 0 to T - 1.
-      numbers: how many pairs of images of these two people, and of this level, there are.
+      keys: ascending, of pairs of different people: (t x K + the lower identity) x K + the other one, where t is the
+        first threshold above the distances.
+      numbers: how many pairs of images each key stands for.
       same: pairs of the same person, by identity.
       num_same: the same for all distances.
     """
 
-    people: Int[np.ndarray, "M 2"]
-    levels: Int[np.ndarray, " M"]
+    keys: Int[np.ndarray, " M"]
     numbers: Int[np.ndarray, " M"]
     same: Int[np.ndarray, "K T"]
     num_same: Int[np.ndarray, " K"]
+
+    def of_people(
+        self, t: int
+    ) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " L"], Int[np.ndarray, " L"]]:
+        """Both identities, and the number of pairs below threshold t that are not below the one before."""
+        people = len(self.num_same)
+        ends = np.array([t, t + 1], np.int64) * people**2
+        here = slice(*np.searchsorted(self.keys, ends).tolist())
+        one, other = np.divmod(self.keys[here] - ends[0], people)
+        return one, other, self.numbers[here]
 
 
 class PairsOfBins:
@@ -108,25 +117,18 @@ class PairsOfBins:
         level = np.searchsorted(thresholds, np.arange(STEPS), side="right")
         levels = np.concatenate([level, level + num + 1, [num]]).astype(np.uint16)
         same = np.zeros((people, num + 1), np.int64)
-        found: list[tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]] = []
+        different = _Sums()
         for codes, rows, columns in self._codes(a, b):
             of_tile = levels[codes]
             row, column = np.nonzero(of_tile < num)
             one, other = self._identities[rows[row]], self._identities[columns[column]]
-            key = np.minimum(one, other) * np.int64(people) + np.maximum(one, other)
-            found.append(_summed(key * num + of_tile[row, column], np.ones(len(row), np.int64)))
+            key = of_tile[row, column] * np.int64(people) + np.minimum(one, other)
+            different.add(key * people + np.maximum(one, other))
             row, column = np.nonzero(of_tile > num)
             key = self._identities[rows[row]] * np.int64(num + 1) + of_tile[row, column] - (num + 1)
             same += np.bincount(key, minlength=same.size).reshape(same.shape)
-        keys, numbers = _summed(*map(np.concatenate, zip(_NOTHING, *found, strict=True)))
-        both, level = np.divmod(keys, num)
-        return Counts(
-            np.stack(np.divmod(both, people), axis=1),
-            level,
-            numbers,
-            np.cumsum(same, axis=1)[:, :num],
-            same.sum(axis=1),
-        )
+        keys, numbers = different.totals()
+        return Counts(keys, numbers, np.cumsum(same, axis=1)[:, :num], same.sum(axis=1))
 
     def _codes(
         self, a: int, b: int
@@ -154,12 +156,35 @@ class PairsOfBins:
                 yield np.asarray(codes), filled, np.resize(columns, _COLUMNS)
 
 
-def _summed(
-    keys: Int[np.ndarray, " M"], numbers: Int[np.ndarray, " M"]
-) -> tuple[Int[np.ndarray, " L"], Int[np.ndarray, " L"]]:
-    """The different keys, and the sum of the numbers of each."""
-    unique, place = np.unique(keys, return_inverse=True)
-    return unique, np.bincount(place, numbers, len(unique)).astype(np.int64)
+class _Sums:
+    """Counts keys that arrive in parts, in memory for twice as many as are different."""
+
+    def __init__(self) -> None:
+        self._keys, self._numbers = np.zeros(0, np.int64), np.zeros(0, np.int32)
+        self._waiting: list[Int[np.ndarray, " M"]] = []
+
+    def add(self, keys: Int[np.ndarray, " M"]) -> None:
+        """Counts each of these once more."""
+        self._waiting.append(keys)
+        if sum(map(len, self._waiting)) > max(_WAITING, len(self._keys)):
+            self._merge()
+
+    def totals(self) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, " M"]]:
+        """The keys, ascending, and the number of each."""
+        self._merge()
+        return self._keys, self._numbers
+
+    def _merge(self) -> None:
+        keys = np.concatenate([self._keys, *self._waiting])
+        ones = np.ones(len(keys) - len(self._keys), np.int32)
+        numbers = np.concatenate([self._numbers, ones])
+        self._waiting = []
+        order = np.argsort(keys)
+        keys, numbers = keys[order], numbers[order]
+        del order
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        self._keys = keys[starts]
+        self._numbers = np.add.reduceat(numbers, starts) if len(starts) else numbers
 
 
 def _blocks(rows: Int[np.ndarray, " M"], size: int) -> Iterator[Int[np.ndarray, " B"]]:

@@ -21,6 +21,7 @@ from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.calibration import RATES, calibrate
 from rireid_jax.evaluation.embed import Embedding
+from rireid_jax.paths import expanded
 from rireid_jax.runs.calibration import FPR, Calibration, calibration_file, point_at
 from rireid_jax.runs.calibration_picture import draw_calibration
 from rireid_jax.runs.extractor import Extractor
@@ -203,7 +204,7 @@ def of_source(extractor: Extractor, source: str) -> LabelledImages:
     Raises:
       UserError: it is none of these, or of another model.
     """
-    path = Path(source).expanduser()
+    path = Path(expanded(source, "--images"))
     if path.suffix.lower() == ".npz":
         table = read_table(path)
         if table.fingerprint != extractor.fingerprint:

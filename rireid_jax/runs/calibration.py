@@ -15,6 +15,7 @@ from etils import epath
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.calibration import BinPair, Estimate, Point
 from rireid_jax.evaluation.scoring import bins_of
+from rireid_jax.paths import expanded
 from rireid_jax.runs.files import jsonable, write_whole
 from rireid_jax.text_table import aligned
 
@@ -140,7 +141,7 @@ def calibration_file(model: str | Path, stage: str = "") -> epath.Path:
       model: work directory, or file.
       stage: where it is not the run's final one.
     """
-    path = epath.Path(model)
+    path = epath.Path(expanded(model, "--model"))
     if path.suffix in (".pth", ".pt", ".safetensors") and not path.is_dir():
         return path.parent / f"{path.stem}.calibration.json"
     return path / f"calibration{f'-{stage}' if stage else ''}.json"

@@ -79,8 +79,9 @@ def _draw(axes: "Axes", pair: BinPair) -> None:
         point = point_at(pair, rate)
         if point is not None and point.asked == rate:
             label = f"threshold for a false-positive rate of {rate:g}"
-            style = {"color": "#282828", "linewidth": 1.4}
-            axes.axvline(point.threshold, linestyle=line, label=label, **style)
+            axes.axvline(
+                point.threshold, color="#282828", linewidth=1.4, linestyle=line, label=label
+            )
 
 
 def _found(pair: BinPair) -> str:

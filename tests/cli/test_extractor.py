@@ -1,6 +1,7 @@
 """The Extractor on what a whole run has trained."""
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from command import environment
 from PIL import Image
 
 import rireid_jax
+from rireid_jax.cli.rireid import run_command
 from rireid_jax.data.build import build
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation import rank
@@ -64,6 +66,15 @@ def test_the_run_has_calibrated_this_model(whole_run, extractor):
     assert calibration.protocol_hash == whole_run.results["protocol_hash"]
     assert [pair.points for pair in calibration.pairs] == [()] * 6
     assert (whole_run.workdir / "calibration.png").exists()
+
+
+def test_the_command_calibrates_on_what_the_run_did(whole_run):
+    """And says that eight people are too few, as its table is empty."""
+    path = whole_run.workdir / "calibration.json"
+    before = json.loads(path.read_text())
+    with pytest.raises(UserError, match=r"--fpr: found 0\.001, expected more people than the 8"):
+        run_command("calibrate", ["--model", str(whole_run.workdir), "--batch-size", "8"])
+    assert json.loads(path.read_text()) == before
 
 
 def test_features(extractor, files):

@@ -129,7 +129,7 @@ def test_slurm(whole):
     results = json.loads((workdir / "results.json").read_text())
     assert results["versions"]["num_devices"] == 2
     assert (results["num_query"], results["num_gallery"]) == (32, 32)
-    assert {"restored.png", "ranked.png", "results.txt", "queries.npz"} <= {
+    assert {"restored.png", "ranked.png", "results.txt", "queries.npz", "calibration.json"} <= {
         p.name for p in workdir.iterdir()
     }
     assert not list(workdir.rglob("*tmp*"))

@@ -8,7 +8,11 @@ from rireid_jax.components import COMMANDS
 from rireid_jax.errors import UserError
 
 if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from rireid_jax.runs.calibrating import LabelledImages
     from rireid_jax.runs.calibration import Calibration
+    from rireid_jax.runs.extractor import Extractor
 
 
 @COMMANDS.register("calibrate")
@@ -38,34 +42,42 @@ class Calibrate:
     @staticmethod
     def run(arguments: argparse.Namespace) -> None:
         from rireid_jax.config import base_config
-        from rireid_jax.runs.calibrating import (
-            calibrate_model,
-            of_built,
-            of_source,
-            write_calibration,
-        )
+        from rireid_jax.paths import expanded
+        from rireid_jax.runs.calibrating import calibrate_model, of_source, write_calibration
         from rireid_jax.runs.calibration import calibration_table, check_rate, point_at
-        from rireid_jax.runs.trial import build_dataset
         from rireid_jax.runs.workdir import read_config
 
         check_rate("--fpr", arguments.fpr)
+        model = expanded(arguments.model, "--model")
         if arguments.variant and not arguments.images:
-            raise UserError(
-                "--images: not given, expected images of known people with a PyTorch file"
-            )
+            raise UserError("--images: not given with a PyTorch file, expected images of people")
         extractor = open_model(arguments)
-        config = base_config("pedestrians") if arguments.variant else read_config(arguments.model)
-        if arguments.images:
-            images = of_source(extractor, arguments.images)
-        else:
-            images = of_built(extractor, config, build_dataset(config, config.dataset))
+        config = base_config("pedestrians") if arguments.variant else read_config(model)
+        source = arguments.images
+        images = of_source(extractor, source) if source else _own_images(extractor, config, model)
         found = calibrate_model(
             images, extractor.fingerprint, extractor.width_max, config.eval.bins, arguments.fpr
         )
-        path = write_calibration(found, arguments.model, arguments.stage)
+        path = write_calibration(found, model, arguments.stage)
         print(f"{calibration_table(found, arguments.fpr)}\n\nin {path}")
         if all(point_at(pair, arguments.fpr) is None for pair in found.pairs):
             raise UserError(f"--fpr: found {arguments.fpr:g}, expected {_least(found)}")
+
+
+def _own_images(extractor: "Extractor", config: "ConfigDict", workdir: str) -> "LabelledImages":
+    """The queries and gallery of a run."""
+    from rireid_jax.runs.calibrating import of_built
+    from rireid_jax.runs.trial import build_dataset
+    from rireid_jax.runs.workdir import read_data
+
+    data = build_dataset(config, config.dataset)
+    known = read_data(workdir).get(config.dataset, data.protocol_hash)
+    if known != data.protocol_hash:  # whose people may be those of the training
+        raise UserError(
+            f"--model {workdir}: trained on {config.dataset} of protocol {known}, found protocol "
+            f"{data.protocol_hash} in {config.data.dir}, expected the same data, or --images"
+        )
+    return of_built(extractor, config, data)
 
 
 def _least(calibration: "Calibration") -> str:

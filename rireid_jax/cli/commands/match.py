@@ -39,12 +39,15 @@ class Match:
         from rireid_jax.runs.image_lists import list_images
 
         check_rate("--fpr", arguments.fpr)
+        paths = []
         for source in (arguments.a, arguments.b):
-            if len(list_images([source])) != 1:
-                raise UserError(f"{source}: found several images, expected one")
+            images = list_images([source])
+            if len(images) != 1:
+                raise UserError(f"{source}: found {len(images)} images, expected one")
+            paths.append(images[0].path)
         extractor = open_model(arguments)
         calibration = load_calibration(arguments.model, extractor.fingerprint, arguments.stage)
-        found = extractor.describe([arguments.a, arguments.b])
+        found = extractor.describe(paths)
         a, b = found.features.astype(np.float64)
         distance = float(np.linalg.norm(a - b))
         r_a, r_b = found.resolutions.tolist()
