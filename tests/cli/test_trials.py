@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,9 +203,7 @@ def test_one_trial_alone(runs):
 
 def test_finished_run_only_reads(runs, capsys):
     before = contents(runs.workdir)
-    started = time.monotonic()
     run_here(config_of(runs, (2, 0, 1)), str(runs.workdir), "train")
-    assert time.monotonic() - started < 5
     after = contents(runs.workdir)
     assert (runs.workdir / "results.txt").read_text() in capsys.readouterr().out
     rewritten = {name for name in after if after[name] != before[name]}
