@@ -75,21 +75,16 @@ def runs(tmp_path_factory) -> Runs:
         *overrides(FIELDS),
     ]
     workdir, alone = folder / "run", folder / "alone"
-    # The trials' networks are the same, so that nearly all is compiled once.
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    beside = start(*flags, f"--workdir={alone}", "--config.data.trials=(1,)", **cache)
+    beside = start(*flags, f"--workdir={alone}", "--config.data.trials=(1,)")
 
     both = [*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1)"]
-    process = start(*both, **cache)
+    process = start(*both)
     wait_until(committed(workdir / "trial0", "ffsr_pretrain", 2), process)
     process.terminate()
     stopped = subprocess.CompletedProcess([], 0, *process.communicate(timeout=60))
     stopped.returncode = process.returncode
 
-    process = start(*both, **cache)
+    process = start(*both)
     wait_until(committed(workdir / "trial1", "baseline", 2), process)
     process.kill()
     process.communicate(timeout=60)
@@ -97,7 +92,7 @@ def runs(tmp_path_factory) -> Runs:
     assert not (workdir / "results.json").exists()
     finished_before = contents(workdir / "trial0")
 
-    result = succeed(*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1, 2)", **cache)
+    result = succeed(*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1, 2)")
     _, stderr = beside.communicate(timeout=600)
     assert beside.returncode == 0, stderr
     return Runs(workdir, alone, flags, stopped, finished_before, result.stdout, result.stderr)
