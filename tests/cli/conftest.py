@@ -43,11 +43,6 @@ class WholeRun:
         return self.folder / "run"
 
     @property
-    def compiled(self) -> Path:
-        """Its programs, for runs of the same networks."""
-        return self.folder / "compiled"
-
-    @property
     def tensorflow_imports(self) -> Path:
         return self.folder / "tensorflow_imports"
 
@@ -91,8 +86,6 @@ def _run_or_wait_for_it(folder: Path) -> WholeRun:
         environment = {
             "PYTHONPATH": str(package.parent),
             "TENSORFLOW_IMPORTS": str(folder / "tensorflow_imports"),
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         built = succeed(*flags, "--mode=build", **environment)
         trained = succeed(*flags, f"--workdir={folder / 'run'}", **environment)

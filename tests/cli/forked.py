@@ -18,7 +18,7 @@ _CONTEXT.set_forkserver_preload(["rireid_jax.main", "rireid_jax.runs.run"])
 
 def error_line(output: Path, *flags: str | Path) -> str:
     """The one line that the command prints for a user's mistake in its flags."""
-    process = start(*flags, output=output, compiled=output.parent)
+    process = start(*flags, output=output)
     process.join()
     text = output.read_text()
     assert process.exitcode == 2, text
@@ -30,7 +30,7 @@ def error_line(output: Path, *flags: str | Path) -> str:
 def start(
     *flags: str | Path,
     output: Path,
-    compiled: Path,
+    compiled: str | Path = os.environ["JAX_COMPILATION_CACHE_DIR"],
     full: str = "",
     spared: int = 0,
     file_size: int = resource.RLIM_INFINITY,
@@ -47,14 +47,14 @@ def start(
     """
     limits = (full, spared, file_size)
     process = _CONTEXT.Process(
-        target=_run, args=([str(flag) for flag in flags], output, compiled, *limits)
+        target=_run, args=([str(flag) for flag in flags], output, str(compiled), *limits)
     )
     process.start()
     return process
 
 
 def _run(
-    flags: list[str], output: Path, compiled: Path, full: str, spared: int, file_size: int
+    flags: list[str], output: Path, compiled: str, full: str, spared: int, file_size: int
 ) -> None:
     with output.open("w") as file:
         for stream in (1, 2):
@@ -62,14 +62,11 @@ def _run(
     os.chdir(ROOT)
     sys.argv = ["rireid_jax", *flags]
     # As `command.environment` sets them; the import of JAX has read the variables.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
     import jax
 
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", 1)
-    jax.config.update("jax_disable_most_optimizations", True)
-    jax.config.update("jax_compilation_cache_dir", str(compiled))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_compilation_cache_dir", compiled)
     from rireid_jax.main import main
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import jax
 import pytest
 from command import TINY
 from ml_collections import ConfigDict
@@ -45,22 +44,6 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture(scope="module")
-def compiled_once(tmp_path_factory):
-    """Keeps compiled programs on disk: the data sets differ in nothing that XLA sees."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
 def config_of(name, folder, raw, trials) -> ConfigDict:
     config = base_config(name)
     # The least that restores images and extracts features: FFSR and ResNet50 jointly, from scratch.
@@ -92,7 +75,7 @@ def test_every_data_set_has_a_case():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_from_raw_files_to_results(name, tmp_path, compiled_once):
+def test_from_raw_files_to_results(name, tmp_path):
     write, trials = CASES[name]
     config = config_of(name, tmp_path, write(tmp_path / "raw"), trials)
     run(config, str(tmp_path / "run"), "train")

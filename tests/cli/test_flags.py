@@ -246,7 +246,7 @@ def test_a_bug_in_a_config_file_gives_a_traceback(tmp_path, content, last):
     path.write_text(content)
     for dataset in ("", ":folder"):
         flags = f"--config={path}{dataset}", "--config.seed=1"
-        process = forked.start(*flags, output=output, compiled=tmp_path)
+        process = forked.start(*flags, output=output)
         process.join()
         text = output.read_text()
         assert process.exitcode == 1

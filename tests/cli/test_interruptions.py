@@ -56,7 +56,6 @@ def test_no_space_for_any_file(whole_run, tmp_path):
         process = forked.start(
             *flags,
             output=output,
-            compiled=whole_run.compiled,
             full="" if name == "/run/checkpoints" else name,
             spared=spared,
             # As a disk quota: Orbax writes where no hook is.

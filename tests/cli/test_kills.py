@@ -61,7 +61,7 @@ def flags_of(whole_run, workdir: Path) -> list[str]:
 
 
 def finish(whole_run, flags: list[str], output: Path) -> None:
-    process = forked.start(*flags, output=output, compiled=whole_run.compiled)
+    process = forked.start(*flags, output=output)
     process.join()
     assert process.exitcode == 0, output.read_text()
 
@@ -106,7 +106,7 @@ def test_killed_at_twenty_moments(whole_run, tmp_path):
             assert done - before[stage] <= 2 * EVERY
 
     def interrupt(number: signal.Signals, event: Event, delay: float) -> int | None:
-        process = forked.start(*flags, output=output, compiled=whole_run.compiled)
+        process = forked.start(*flags, output=output)
         wait_for(event, process, output)
         time.sleep(delay)
         os.kill(process.pid, number)

@@ -68,17 +68,13 @@ def reported(tmp_path_factory) -> Report:
         f"--workdir={folder / 'run'}",
         *overrides(FIELDS),
     )
-    environment = {
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    process = start(*flags, **environment)
+    process = start(*flags)
     wait_until(committed(folder / "run" / "resnet50" / "seed0", "backbone", 1), process)
     process.terminate()
     _, stopped = process.communicate(timeout=120)
     assert process.returncode == 0, stopped
     had_report = (folder / "run" / "report").exists()
-    return Report(folder, stopped, had_report, succeed(*flags, **environment).stderr)
+    return Report(folder, stopped, had_report, succeed(*flags).stderr)
 
 
 def tiny_config(folder: Path, **fields: object) -> ConfigDict:

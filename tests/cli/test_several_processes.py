@@ -41,13 +41,6 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("processes")
 
 
-@pytest.fixture(scope="module")
-def once(folder) -> dict[str, str]:
-    """Compiled once for all runs."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
-    return cache | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-
-
 def flags(folder: Path, workdir: Path) -> list[str]:
     data = f"--config.data.dir={folder / 'data'}"
     return ["--config=configs/rife.py", f"--workdir={workdir}", data, *overrides(FIELDS)]
@@ -86,7 +79,7 @@ def spoken(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(folder, once) -> tuple[Path, subprocess.CompletedProcess[str], list[str]]:
+def whole(folder) -> tuple[Path, subprocess.CompletedProcess[str], list[str]]:
     """A run that nothing interrupts, by `launch/slurm.sh` and a stand-in for srun; and srun's options."""
     job = free_port(61440, 65536) - 61440  # JAX takes the port from the number of the job
     options = folder / "srun_options"
@@ -102,7 +95,7 @@ def whole(folder, once) -> tuple[Path, subprocess.CompletedProcess[str], list[st
     result = subprocess.run(
         [ROOT / "launch" / "slurm.sh", *flags(folder, folder / "whole")],
         cwd=folder,
-        env=environment(1, **once, **slurm),
+        env=environment(1, **slurm),
         capture_output=True,
         text=True,
         timeout=300,
@@ -135,11 +128,11 @@ def test_slurm(whole):
     assert not list(workdir.rglob("*tmp*"))
 
 
-def test_one_process_scores_what_two_have_trained(whole, folder, once, tmp_path):
+def test_one_process_scores_what_two_have_trained(whole, folder, tmp_path):
     """Whose features were computed in halves, and gathered."""
     workdir, _, _ = whole
     before = json.loads((workdir / "results.json").read_text())
-    (one,) = ended([start(*flags(folder, workdir), "--mode=evaluate", **once)])
+    (one,) = ended([start(*flags(folder, workdir), "--mode=evaluate")])
     assert one.returncode == 0, one.stderr
     after = json.loads((workdir / "results.json").read_text())
     assert after["versions"]["num_devices"] == 1
@@ -149,12 +142,12 @@ def test_one_process_scores_what_two_have_trained(whole, folder, once, tmp_path)
         assert after["restoration"][name] == pytest.approx(value, rel=1e-5)
 
 
-def test_stopped_by_either_process_and_resumed(whole, folder, once, tmp_path):
+def test_stopped_by_either_process_and_resumed(whole, folder, tmp_path):
     workdir = tmp_path / "run"
     own = flags(folder, workdir)
     at = 0
     for victim in range(2):
-        processes = start_two(own, own, **once)
+        processes = start_two(own, own)
         wait_until(committed(workdir, STAGE, at + 4), processes[0])
         processes[victim].send_signal(signal.SIGTERM)
         results = ended(processes)
@@ -174,7 +167,7 @@ def test_stopped_by_either_process_and_resumed(whole, folder, once, tmp_path):
     # `launch/local.sh` to the end.
     result = subprocess.run(
         [ROOT / "launch" / "local.sh", *own],
-        env=environment(1, **once, PYTHON=sys.executable),
+        env=environment(1, PYTHON=sys.executable),
         capture_output=True,
         text=True,
         timeout=300,
@@ -187,11 +180,11 @@ def test_stopped_by_either_process_and_resumed(whole, folder, once, tmp_path):
         assert contents(workdir)[name][0] == contents(whole[0])[name][0]
 
 
-def test_killed_process_ends_the_other(whole, folder, once, tmp_path):
+def test_killed_process_ends_the_other(whole, folder, tmp_path):
     """The first one, through which they talk."""
     workdir = tmp_path / "run"
     own = flags(folder, workdir)
-    processes = start_two(own, own, **once)
+    processes = start_two(own, own)
     wait_until(committed(workdir, STAGE, 4), processes[1])
     processes[0].kill()
     processes[1].wait(timeout=60)

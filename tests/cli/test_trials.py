@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,21 +75,16 @@ def runs(tmp_path_factory) -> Runs:
         *overrides(FIELDS),
     ]
     workdir, alone = folder / "run", folder / "alone"
-    # The trials' networks are the same, so that nearly all is compiled once.
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    beside = start(*flags, f"--workdir={alone}", "--config.data.trials=(1,)", **cache)
+    beside = start(*flags, f"--workdir={alone}", "--config.data.trials=(1,)")
 
     both = [*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1)"]
-    process = start(*both, **cache)
+    process = start(*both)
     wait_until(committed(workdir / "trial0", "ffsr_pretrain", 2), process)
     process.terminate()
     stopped = subprocess.CompletedProcess([], 0, *process.communicate(timeout=60))
     stopped.returncode = process.returncode
 
-    process = start(*both, **cache)
+    process = start(*both)
     wait_until(committed(workdir / "trial1", "baseline", 2), process)
     process.kill()
     process.communicate(timeout=60)
@@ -98,7 +92,7 @@ def runs(tmp_path_factory) -> Runs:
     assert not (workdir / "results.json").exists()
     finished_before = contents(workdir / "trial0")
 
-    result = succeed(*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1, 2)", **cache)
+    result = succeed(*flags, f"--workdir={workdir}", "--config.data.trials=(0, 1, 2)")
     _, stderr = beside.communicate(timeout=600)
     assert beside.returncode == 0, stderr
     return Runs(workdir, alone, flags, stopped, finished_before, result.stdout, result.stderr)
@@ -204,9 +198,7 @@ def test_one_trial_alone(runs):
 
 def test_finished_run_only_reads(runs, capsys):
     before = contents(runs.workdir)
-    started = time.monotonic()
     run_here(config_of(runs, (2, 0, 1)), str(runs.workdir), "train")
-    assert time.monotonic() - started < 5
     after = contents(runs.workdir)
     assert (runs.workdir / "results.txt").read_text() in capsys.readouterr().out
     rewritten = {name for name in after if after[name] != before[name]}

@@ -22,7 +22,6 @@ STAGE = "baseline"  # a stage with batch norm that compiles fast
 
 def main(out: str, index: int, count: int, port: int, kinds: Sequence[str]) -> None:
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)
     distributed.join(f"localhost:{port}", count, index)
     log = MetricsWriter if distributed.is_first() else lambda workdir: NoMetrics()
     for kind in kinds:
