@@ -57,17 +57,18 @@ class ProgressBar:
         self.done += number
         if self._bar is not None:
             self._bar.update(number)
-        elif self._line_seconds and time.monotonic() - self._told > self._line_seconds:
-            self._tell()
+        elif self._line_seconds:
+            self._tell(time.monotonic())
 
     def reach(self, number: int) -> None:
         """Counts up to a number, also what was done before."""
         self.add(number - self.done)
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
-        made = self.done - self._before
-        left = (self._told - self._begun) * (self._total - self.done) / made
+    def _tell(self, now: float) -> None:
+        if now - self._told <= self._line_seconds:
+            return
+        self._told = now
+        left = (now - self._begun) * (self._total - self.done) / (self.done - self._before)
         logger.info(
             "%s: %s of %s %ss, about %d s left",
             *(self._title, f"{self.done:,}", f"{self._total:,}", self._unit, round(left)),
