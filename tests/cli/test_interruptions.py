@@ -171,7 +171,7 @@ def test_a_build_is_stopped_in_a_line(tmp_path):
         "--config.data.build_threads=2",
         "--mode=build",
     )
-    for number, pattern in ((signal.SIGTERM, ""), (signal.SIGINT, "*.plan")):
+    for number, pattern in ((signal.SIGTERM, ""), (signal.SIGINT, f"*-00000.{'?' * 32}")):
         process = start(*flags, start_new_session=True)
         status = Path(f"/proc/{process.pid}/status")
         deadline = time.monotonic() + 60

@@ -2,14 +2,20 @@
 
 import itertools
 import logging
+import os
+import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+<<<<<<< HEAD
 from rireid_jax import progress_bar
 from rireid_jax.data.build import build
+=======
+from rireid_jax.data.build import build, builder, makers
+>>>>>>> issue14
 from rireid_jax.data.datasets.natural_images import NaturalImages
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
@@ -55,6 +61,21 @@ def test_a_long_build_says_how_far_it_is(tmp_path, monkeypatch, caplog):
         "natural_images: 4 of 10 images, about 30 s left",
         "natural_images: 8 of 10 images, about 10 s left",
     ]
+
+
+class Killed(NaturalImages):
+    def make(self, item):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_drawing_process_is_an_error(monkeypatch):
+    monkeypatch.setattr(makers, "_WORTH_PROCESSES", 1)
+    dataset = Killed(dict(count=40, size=(16, 8), seed=0))
+    with (
+        pytest.raises(UserError, match=r"build_threads: a process that draws images was killed"),
+        makers.makers(dataset, 40, 2) as make,
+    ):
+        list(make(dataset.items["train"]))
 
 
 def test_dead_leaves(tmp_path):

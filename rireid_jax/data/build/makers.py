@@ -35,13 +35,17 @@ def makers(dataset: Dataset, number: int, processes: int) -> Iterator[Make]:
     """
     if dataset.draws and processes > 1 and number >= _WORTH_PROCESSES:
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(processes, context, _begin, (dataset,))
+        others = set(multiprocessing.active_children())
+        with starting_workers():
+            pool = ProcessPoolExecutor(processes, context, _begin, (dataset,))
+            for _ in range(processes):
+                pool.submit(int)  # which starts it
+        own = set(multiprocessing.active_children()) - others
         try:
-            with starting_workers():
-                for _ in range(processes):
-                    pool.submit(int)  # which starts it
             yield partial(pool.map, _draw, chunksize=_AT_A_TIME)
         except BrokenProcessPool as error:
+            for process in own:
+                process.kill()  # the pool would wait for them: they ignore its SIGTERM
             raise UserError(
                 "config.data.build_threads: a process that draws images was killed, expected all to live as long as "
                 "the build; if memory ran out, take fewer"
