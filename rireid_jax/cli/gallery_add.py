@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from rireid_jax.cli.arguments import open_model
 from rireid_jax.errors import UserError
 from rireid_jax.gallery import Entry, Gallery
+from rireid_jax.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from rireid_jax.runs.extractor import Description, Extractor
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+_LINE_SECONDS = 30.0  # between two lines of the log, without a terminal
 _AT_ONCE = 256  # files whose content is compared, or rows of a table that are added, at once
 
 
@@ -43,7 +44,7 @@ def add(arguments: argparse.Namespace) -> None:
     counts = {"added": 0, "already there": 0, "skipped": 0}
     with (
         Gallery.open(arguments.gallery, extractor.fingerprint, width_max, create=True) as gallery,
-        tqdm(total=len(images) + sum(map(len, tables)), unit="image", disable=None) as bar,
+        ProgressBar(len(images) + sum(map(len, tables)), "add", "image", 0, _LINE_SECONDS) as bar,
     ):
         for table in tables:
             check_table(table, extractor.fingerprint)
@@ -52,7 +53,7 @@ def add(arguments: argparse.Namespace) -> None:
         for batch in batches(_new(gallery, images, entries, counts, bar), arguments.batch_size):
             good, description = _described(extractor, batch, arguments.skip_bad)
             counts["skipped"] += len(batch) - len(good)
-            bar.update(len(batch) - len(good))
+            bar.add(len(batch) - len(good))
             if description is not None:
                 rows = [
                     replace(entry, native_width=int(width), resolution=float(r))
@@ -69,12 +70,12 @@ def _add_batch(
     entries: list[Entry],
     features: np.ndarray,
     counts: dict[str, int],
-    bar: Any,
+    bar: ProgressBar,
 ) -> None:
     gallery.add(entries, features)
     # Only what is on the disk is counted: a killed command goes on where its count stood.
     counts["added"] += len(entries)
-    bar.update(len(entries))
+    bar.add(len(entries))
 
 
 def sources(names: Sequence[str]) -> "tuple[list[FeatureTable], list[ImageFile]]":
@@ -137,14 +138,14 @@ def _new(
     images: "Sequence[ImageFile]",
     entries: Sequence[Entry],
     counts: dict[str, int],
-    bar: Any,
+    bar: ProgressBar,
 ) -> "Iterator[tuple[ImageFile, Entry]]":
     """The images that are not in the gallery yet with the same content and labels."""
     for batch in batches(zip(images, entries, strict=True), _AT_ONCE):
         hashed = [(image, replace(entry, content=_hash(image.path))) for image, entry in batch]
         there = gallery.has([entry for _, entry in hashed])
         counts["already there"] += sum(there)
-        bar.update(sum(there))
+        bar.add(sum(there))
         yield from (pair for pair, known in zip(hashed, there, strict=True) if not known)
 
 

@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-<<<<<<< HEAD
 from rireid_jax import progress_bar
-from rireid_jax.data.build import build
-=======
-from rireid_jax.data.build import build, builder, makers
->>>>>>> issue14
+from rireid_jax.data.build import build, makers
 from rireid_jax.data.datasets.natural_images import NaturalImages
 from rireid_jax.data.dead_leaves import dead_leaves
 from rireid_jax.data.records import decode_image
