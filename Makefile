@@ -57,7 +57,7 @@ report: .venv/dev  ## Trains the rows of the paper's tables; writes runs/ablatio
 benchmarks-page: .venv/run  ## Writes docs/benchmarks.md from the code's tables.
 	$(BIN)/python benchmarks/describe.py > docs/benchmarks.md
 
-BENCHMARKS := steps pipeline ranking startup checkpoints
+BENCHMARKS := steps pipeline ranking reranking startup checkpoints
 bench: .venv/dev  ## Measures benchmarks/results.md: speed compared with PyTorch and NumPy.
 	for name in $(BENCHMARKS); do PYTHONPATH=tests $(BIN)/python benchmarks/$$name.py || exit; done
 

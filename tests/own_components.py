@@ -6,14 +6,19 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+import optax
 from PIL import Image
 
 from rireid_jax.components import (
     AT_LEAST_ZERO,
+    COMMANDS,
     DATASETS,
     EXTRACTORS,
     LOSSES,
+    MASKS,
+    OPTIMIZERS,
     POSITIVE,
+    PROTOCOLS,
     SCHEDULES,
     SUPER_RESOLUTION,
     Field,
@@ -21,6 +26,7 @@ from rireid_jax.components import (
 from rireid_jax.data.dataset import Dataset, Item
 from rireid_jax.data.degradation import downsample
 from rireid_jax.data.records import Record, encode_png
+from rireid_jax.evaluation.ranking import rank_matches
 from rireid_jax.models.interfaces import Extractor, SuperResolution
 from rireid_jax.models.layers import Conv
 from rireid_jax.models.resnet50 import Head, head_names
@@ -97,6 +103,59 @@ class Halving:
         return lambda step: rate * 0.5 ** (step // steps_per_epoch)
 
 
+@MASKS.register("upper_half")
+class UpperHalf:
+    """The upper half of the image."""
+
+    OPTIONS: ClassVar = {}
+
+    @staticmethod
+    def create(options):
+        def mask(batch):
+            rows = jnp.arange(batch["image"].shape[1]) < batch["image"].shape[1] // 2
+            return jnp.broadcast_to(rows[None, :, None], (1, *batch["image"].shape[1:3])) * 1.0
+
+        return mask
+
+
+@OPTIMIZERS.register("signs")
+class Signs:
+    """Steps of the same length for every parameter."""
+
+    OPTIONS: ClassVar = {}
+
+    @staticmethod
+    def create(options, schedule):
+        return optax.sign_sgd(schedule)
+
+
+@PROTOCOLS.register("six")
+class Six:
+    """Ranks the first six images of the gallery."""
+
+    draws = False
+
+    @staticmethod
+    def rank(query, gallery):
+        return rank_matches(query, gallery[np.arange(6)])
+
+
+@COMMANDS.register("wave")
+class Wave:
+    """A command of `rireid`."""
+
+    SUMMARY = "wave a flag"
+    EXAMPLE = "rireid wave --times 3"
+
+    @staticmethod
+    def add_arguments(parser):
+        parser.add_argument("--times", type=int, default=1)
+
+    @staticmethod
+    def run(arguments):
+        print("flag" * arguments.times)
+
+
 @DATASETS.register("flags")
 class Flags(Dataset):
     """People in two colours, seen by two cameras, the second of which is narrow."""
@@ -105,6 +164,7 @@ class Flags(Dataset):
     image_size = (32, 16)
     small = True
     draws = True
+    protocol = "six"
     recipe: ClassVar = {
         "people": Field(8, "identities to train on, and as many to test on", POSITIVE),
         "seed": Field(0, "of the colours", AT_LEAST_ZERO),

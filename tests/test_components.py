@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rireid_jax import Extractor, components
+from rireid_jax.cli.rireid import run_command
 from rireid_jax.config import base_config
 from rireid_jax.config.imports import import_modules
 from rireid_jax.doctor import doctor
@@ -17,6 +18,7 @@ from rireid_jax.errors import UserError
 from rireid_jax.models.network import create_network
 from rireid_jax.runs.run import run
 from rireid_jax.training.checkpoint import Checkpoints
+from rireid_jax.training.initial import initial_variables
 from rireid_jax.weights import from_state_dict, read_state_dict
 
 REGISTRIES = [
@@ -28,7 +30,7 @@ EPOCHS = 3
 @pytest.fixture
 def own_components(monkeypatch):
     """Registers what `own_components.py` brings, for one test: others expect the project's alone."""
-    assert len(REGISTRIES) == 8
+    assert len(REGISTRIES) == 9
     for registry in REGISTRIES:
         assert len(registry)  # has imported its own package
         monkeypatch.setattr(registry, "_components", dict(registry._components))
@@ -51,7 +53,19 @@ def own_config(folder):
     stage.losses.length.update(weight=0.5, wanted=2.0)
     stage.schedule.name = "halving"
     stage.optimizer.extractor.rate = 0.02
+    stage.optimizer.super_resolution.name = "signs"
+    stage.losses.restoration.mask.name = "upper_half"
     return config
+
+
+def assert_moved_by_signs(kernel, config, steps):
+    """Each step was as long as the rate, which halves."""
+    begun = initial_variables(config, "joint", "", num_classes=8)
+    rate = config.stages.joint.optimizer.super_resolution.rate
+    unit = rate * 0.5 ** (steps - 1)
+    moved = (kernel - begun["params"]["super_resolution"]["conv"]["kernel"]) / unit
+    np.testing.assert_allclose(moved, np.round(moved), atol=1e-2)
+    assert np.abs(moved).max() == pytest.approx(2**steps - 1, abs=1e-2)
 
 
 def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_path, capsys):
@@ -66,9 +80,16 @@ def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_p
         weighed = restoration * row["ffsr_loss"] + row["identity_loss"] + 0.5 * row["length_loss"]
         assert row["loss"] == pytest.approx(weighed, rel=1e-5)
     results = json.loads((workdir / "results.json").read_text())
-    assert (results["dataset"], results["num_query"], results["num_gallery"]) == ("flags", 8, 8)
+    assert (results["dataset"], results["protocol"]) == ("flags", "six")
+    assert (results["num_query"], results["num_gallery"]) == (6, 6)  # two people are not there
     assert 0 <= results["rank1"] <= 1
     assert results["restoration"]["psnr"] != results["restoration"]["psnr_bilinear"]
+    with Checkpoints(str(workdir), "joint") as checkpoints:
+        _, trained = checkpoints.load_latest()
+    sharpener = trained["params"]["super_resolution"]["conv"]["kernel"]
+    assert_moved_by_signs(sharpener, config, EPOCHS)
+    run_command("wave", ["--times", "2"])
+    assert capsys.readouterr().out.endswith("flagflag\n")
     doctor(config, [])
     assert "flags, recipe 'default'" in capsys.readouterr().out
 
@@ -88,8 +109,6 @@ def test_a_file_of_ones_own_adds_a_component_of_every_kind(own_components, tmp_p
     assert state["sharpener.conv.weight"].shape == (3, 3, 5, 5)  # [out, in, height, width]
     variables, report = from_state_dict(state, create_network(config, "joint", num_classes=8))
     assert report.unexpected == ()
-    with Checkpoints(str(workdir), "joint") as checkpoints:
-        _, trained = checkpoints.load_latest()
     jax.tree.map(np.testing.assert_array_equal, variables["params"], trained["params"])
 
 
