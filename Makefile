@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 TRAIN_FLAGS ?=
 
-.PHONY: train test lint format clean parity differences embedded strong report benchmarks-page bench bench-build
+.PHONY: train test lint format clean parity differences embedded strong calibration own-crops report benchmarks-page bench bench-build
 
 train: .venv/run  ## Trains and evaluates the embedded default.
 	$(BIN)/python -m rireid_jax.main --config configs/joint.py $(TRAIN_FLAGS)
@@ -45,6 +45,19 @@ strong: .venv/run  ## Measures docs/strong.md: a run of eight systems for every 
 			--workdir runs/strong-seed$$seed || exit; \
 	done
 	$(BIN)/python benchmarks/strong.py $(STRONG) > docs/strong.md
+
+CALIBRATION_SEEDS ?= 0 1 2
+calibration: .venv/dev  ## Measures docs/calibration.md: thresholds on new people.
+	for seed in $(CALIBRATION_SEEDS); do \
+		$(BIN)/python -m rireid_jax.main --config configs/joint.py --config.run="('backbone','rife')" \
+			--config.baseline= --config.stages.backbone.epochs=4 --config.stages.rife.epochs=4 \
+			--config.seed=$$seed --config.data.recipe.seed=$$seed \
+			--workdir runs/calibration-seed$$seed || exit; \
+	done
+	$(BIN)/python benchmarks/calibration.py $(CALIBRATION_SEEDS:%=runs/calibration-seed%) > docs/calibration.md
+
+own-crops: .venv/dev  ## Runs the README's script in a fresh environment, and prints the time of every line.
+	$(BIN)/python benchmarks/own_crops.py
 
 REPORT_FLAGS ?= --seeds=0,1
 # SciPy's own threads get in each other's way in the small problems of the classical systems.
