@@ -13,7 +13,7 @@ from rireid_jax import Extractor
 from rireid_jax.cli.rireid import run_command
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
-from rireid_jax.export import checking
+from rireid_jax.export import INPUTS, checking
 from rireid_jax.models.network import Network, infer
 from rireid_jax.weights import read_state_dict
 
@@ -40,6 +40,7 @@ def exported(extractor, monkeypatch, tmp_path):
 
 
 def test_a_file_has_the_features_of_the_extractor(exported, extractor, capsys):
+    assert command.INPUTS == INPUTS  # written twice, because --help needs no JAX
     path = exported("onnx", "a.onnx")
     assert capsys.readouterr().out.startswith(f"{path}: ")
     file = onnx.load(path)
