@@ -126,6 +126,10 @@ def test_other_frameworks_are_not_needed():
     assert not any("torch" in ast.unparse(node).split() for node in top)
 
 
+def test_only_exported_files_know_onnx():
+    assert importing("onnx", "onnxruntime") == {"export.onnx_file"}
+
+
 def test_only_builders_know_tfds_and_only_the_pipeline_grain():
     assert all(name.startswith("data.build") for name in importing("tensorflow_datasets"))
     assert importing("tensorflow_datasets")

@@ -55,12 +55,6 @@ class Op:
         }
         return self.kind, self.inputs, self.shape, self.dtype, tuple(sorted(attributes.items()))
 
-    @property
-    def axis_of_batch(self) -> int | None:
-        """The axis whose size the number of images decides; None if there is none or several."""
-        axes = [axis for axis, size in enumerate(self.shape) if depends_on_batch(size)]
-        return axes[0] if len(axes) == 1 else None
-
 
 def depends_on_batch(size: int) -> bool:
     """Whether a size is a multiple of the number of images."""

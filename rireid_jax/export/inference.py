@@ -18,6 +18,7 @@ from rireid_jax.models.network import Network, infer
 from rireid_jax.models.pixels import denormalise, normalise
 
 INPUTS = ("uint8", "float")
+OUTPUTS = ("features", "gates", "restored")
 Answers = dict[str, Float[Array, "N ..."]]
 
 
@@ -91,9 +92,8 @@ def answering(model: Model, input_kind: str) -> Callable[..., Answers]:
         if outputs.gates is not None and outputs.gates.shape[1]:
             answers["gates"] = outputs.gates
         if network.super_resolution is not None:
-            restored = outputs.restored
             as_input = denormalise if input_kind == "uint8" else _channels_first
-            answers["restored"] = as_input(restored)
+            answers["restored"] = as_input(outputs.restored)
         return answers
 
     return answer

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import rireid_jax.export.primitives  # noqa: F401  registers what `translated` k
 from rireid_jax.errors import UserError
 from rireid_jax.export.checking import refuse_if_different
 from rireid_jax.export.graph import BATCH, FLOAT, Op, depends_on_batch, in_order
-from rireid_jax.export.inference import Model, answering, inputs_of
+from rireid_jax.export.inference import OUTPUTS, Model, answering, inputs_of
 from rireid_jax.export.simplify import simplified
 from rireid_jax.export.translate import Untranslatable, translated
 from rireid_jax.models.convolutions import as_one_operation
@@ -90,8 +90,14 @@ def answers_of(
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def metadata_of(model: Model, input_kind: str) -> dict[str, str]:
-    """What a user must know to feed the file and to compare its features, as it stands in `metadata_props`."""
+def metadata_of(model: Model, input_kind: str, outputs: Collection[str]) -> dict[str, str]:
+    """What a user must know to feed the file and to compare its features, as it stands in `metadata_props`.
+
+    Args:
+      model: what was exported.
+      input_kind: one of `inference.INPUTS`.
+      outputs: names of the outputs that the file has.
+    """
     height, width = model.image_size
     as_bytes = input_kind == "uint8"
     about = {
@@ -120,7 +126,8 @@ def metadata_of(model: Model, input_kind: str) -> dict[str, str]:
         "stage": model.stage,
         **model.names,
     }
-    return {f"rireid.{name}": value for name, value in about.items()}
+    lacking = {*OUTPUTS} - {*outputs}
+    return {f"rireid.{name}": value for name, value in about.items() if name not in lacking}
 
 
 def _packages() -> tuple[Any, Any]:
@@ -163,7 +170,7 @@ def unchecked_file(model: Model, input_kind: str) -> "onnx.ModelProto":
         producer_name="rireid_jax",
         producer_version=version("rireid_jax"),
     )
-    onnx.helper.set_model_props(file, metadata_of(model, input_kind))
+    onnx.helper.set_model_props(file, metadata_of(model, input_kind, outputs))
     onnx.checker.check_model(file, full_check=True)
     return file
 
@@ -196,7 +203,7 @@ class _Writer:
             self._names[op] = op.name
         elif op.value is not None:
             dtype = FLOAT if op.value.dtype.kind == "f" else op.value.dtype
-            self._names[op] = self._array(np.ascontiguousarray(op.value, dtype))
+            self._names[op] = self._array(np.asarray(op.value, dtype, order="C"))
         else:
             inputs = [self._names[source] for source in op.inputs]
             self._names[op] = self._node(op, inputs)
@@ -207,7 +214,7 @@ class _Writer:
 
         old = self._names[op]
         written = [node for node in self.nodes if old in node.output]
-        if not written or old == name or old in _OUTPUTS:
+        if not written or old == name or old in OUTPUTS:
             self.nodes.append(onnx.helper.make_node("Identity", [old], [name]))
             return
         for node in self.nodes:
@@ -226,7 +233,11 @@ class _Writer:
         if op.kind == "Pad":  # which wants the filling last
             inputs[1:] = inputs[:0:-1]
         if op.kind == "Reshape":
-            shape = [-1 if axis == op.axis_of_batch else size for axis, size in enumerate(op.shape)]
+            shape = [-1 if depends_on_batch(size) else size for size in op.shape]
+            if shape.count(-1) > 1:
+                raise UserError(
+                    "--format onnx: found an array with two axes of images, expected one"
+                )
             inputs.append(self._array(np.asarray(shape, np.int64)))
         if op.kind == "Expand":
             inputs.append(self._sizes(op))
@@ -240,7 +251,7 @@ class _Writer:
         """The shape of an `Expand`, whose batch is that of the input."""
         import onnx
 
-        whole, first, sizes = self._new("Shape"), self._new("Gather"), self._new("Concat")
+        whole, first, sizes = self._new("Shape"), self._new("Slice"), self._new("Concat")
         self.nodes.append(onnx.helper.make_node("Shape", ["image"], [whole]))
         self.nodes.append(
             onnx.helper.make_node("Slice", [whole, *map(self._list, ((0,), (1,)))], [first])
@@ -260,6 +271,3 @@ class _Writer:
     def _new(self, kind: str) -> str:
         self._counts[kind] += 1
         return f"{kind}_{self._counts[kind]}"
-
-
-_OUTPUTS = ("features", "gates", "restored")

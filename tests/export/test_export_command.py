@@ -1,6 +1,7 @@
 """The command `rireid export`, and StableHLO."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
@@ -12,8 +13,8 @@ from rireid_jax import Extractor
 from rireid_jax.cli.rireid import run_command
 from rireid_jax.data.loader import load_image
 from rireid_jax.errors import UserError
-from rireid_jax.export import checking
-from rireid_jax.models.network import Network
+from rireid_jax.export import INPUTS, checking
+from rireid_jax.models.network import Network, infer
 from rireid_jax.weights import read_state_dict
 
 
@@ -39,6 +40,7 @@ def exported(extractor, monkeypatch, tmp_path):
 
 
 def test_a_file_has_the_features_of_the_extractor(exported, extractor, capsys):
+    assert command.INPUTS == INPUTS  # written twice, because --help needs no JAX
     path = exported("onnx", "a.onnx")
     assert capsys.readouterr().out.startswith(f"{path}: ")
     file = onnx.load(path)
@@ -60,7 +62,9 @@ def test_stablehlo_is_read_back(exported, extractor):
     assert read.platforms == ("cpu", "cuda", "tpu")
     image = np.random.default_rng(0).standard_normal((2, 3, 32, 16), np.float32)
     answers = jax.device_get(read.call(image))
-    outputs = extractor.network.apply(extractor.variables, image.transpose(0, 2, 3, 1))
+    outputs = infer(
+        extractor.network, extractor.variables, jnp.asarray(image.transpose(0, 2, 3, 1))
+    )
     feature = outputs.feature / np.linalg.norm(outputs.feature, axis=1, keepdims=True)
     np.testing.assert_allclose(answers["features"], feature, atol=1e-6)
     np.testing.assert_allclose(

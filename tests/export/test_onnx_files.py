@@ -88,7 +88,9 @@ def test_answers_and_nodes_are_those_of_pytorch(name):
     restores = name in SUPER_RESOLUTION
     found = answers["restored" if restores else "features"]
     expected = (expected if restores else expected.feature).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # The published matrices of luminance and back have four digits.
+    tolerance = (2e-4 if name == "srcnn_luminance" else 1e-5) * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
     content = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -152,6 +154,8 @@ def test_the_file_says_how_to_feed_it():
     }
     assert expected.items() <= about.items()
     assert "BILINEAR" in about["resize"]
+    assert "gates" in about
+    assert "restored" not in about
     about = said(model_of("csr_gan"), "float")
     assert about["image"] == "float32 [N, 3, H, W]"
     assert about["native_width"].startswith("int32 [N], pixels")
