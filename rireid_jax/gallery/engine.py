@@ -46,7 +46,11 @@ class Engine:
             self.folder = _folder(address, create)
             address = str(self.folder)
             # gRPC would send what stays in this process through a proxy of the environment.
-            options["grpc_options"] = {"grpc.enable_http_proxy": 0}
+            # Milvus Lite takes pings more often than every five minutes for an attack, and says so on stderr.
+            options["grpc_options"] = {
+                "grpc.enable_http_proxy": 0,
+                "grpc.keepalive_time_ms": 600_000,
+            }
         connect = client_class(embedded=self.folder is not None)
         with self.calling():
             self.client: MilvusClient = connect(address, timeout=_CONNECT_SECONDS, **options)

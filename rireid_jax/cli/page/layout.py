@@ -115,7 +115,7 @@ def _search_tab(shown: Shown) -> None:
             )
             controls = _controls(shown) if shown.gallery is not None else []
         with gr.Column(scale=4):
-            plain = {"apply_default_css": False}
+            plain: dict[str, Any] = {"apply_default_css": False}
             start = texts.hint("Upload a picture of one person.")
             seen = gr.HTML(start, elem_id="seen", **plain)
             opened = gr.HTML("", js_on_load=_SHOW, elem_id="opened", **plain)

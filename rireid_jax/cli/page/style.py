@@ -26,7 +26,8 @@ figcaption { color: var(--body-text-color-subdued); margin-top: .3rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .7rem; }
 .card { position: relative; display: flex; flex-direction: column; gap: .1rem; padding: .6rem; text-align: left;
   border: 2px solid var(--border-color-primary); border-radius: 6px; background: var(--background-fill-primary);
-  color: var(--body-text-color); font-size: .85rem; font-weight: 400; cursor: pointer; font-variant-numeric: tabular-nums; }
+  color: var(--body-text-color); font-size: .85rem; font-weight: 400; cursor: pointer;
+  font-variant-numeric: tabular-nums; }
 .card:hover, .card:focus-visible { border-color: var(--color-accent); outline: none; }
 .card img, .card .none { height: 168px; width: 100%; object-fit: contain; image-rendering: pixelated;
   margin-bottom: .3rem; }
