@@ -131,8 +131,8 @@ def client_class(embedded: bool) -> "type[MilvusClient]":
             f"--gallery: {error}, expected pymilvus and milvus-lite: pip install "
             "'rireid_jax[gallery]'"
         ) from error
-    # Both log every error with its traceback, and raise it as well.
-    for name in ("pymilvus", "milvus_lite"):
+    # They log every error with its traceback, and raise it as well; gRPC also calls that Milvus Lite does not know.
+    for name in ("pymilvus", "milvus_lite", "grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return pymilvus.MilvusClient
 

@@ -1,4 +1,4 @@
-"""Uploads that nobody should send: broken, huge, disguised, oddly named; and odd ones that are pictures all the same."""
+"""Uploads that nobody should send: broken, huge, disguised; and pictures that are odd, or oddly named."""
 
 import io
 import struct
@@ -45,7 +45,11 @@ def refused() -> Iterator[tuple[str, bytes, bytes]]:
     yield "zeros", b"a.png", bytes(1000)
     yield "noise", b"a.jpg", _RNG.bytes(5000)
     yield "a text", b"a.txt", "Ärger".encode() * 100
-    yield "SVG", b"a.svg", b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    yield (
+        "SVG",
+        b"a.svg",
+        b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    )
     yield "SVG called PNG", b"a.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>'
     yield "HTML called PNG", b"a.png", b"<html><script>alert(1)</script></html>"
     yield "zip", b"a.zip", zipped("a.png", good)
@@ -61,7 +65,11 @@ def refused() -> Iterator[tuple[str, bytes, bytes]]:
     yield "wide bomb", b"a.png", png(2**31 - 1, 1, zeros)
     yield "just too many pixels", b"a.png", png(5001, 5000, zeros)
     yield "no pixels", b"a.png", png(0, 0, zeros)
-    yield "text bomb", b"a.png", png(9, 9, zeros, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8))))
+    yield (
+        "text bomb",
+        b"a.png",
+        png(9, 9, zeros, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
+    )
     yield "GIF bomb", b"a.gif", b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(50)
     yield "BMP bomb", b"a.bmp", _bmp(40_000, 40_000)
     yield "WebP bomb", b"a.webp", b"RIFF\x20\0\0\0WEBPVP8X\n\0\0\0" + bytes(4) + b"\xff" * 6

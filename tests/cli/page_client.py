@@ -24,7 +24,9 @@ class PageClient:
     def __post_init__(self) -> None:
         self.session = secrets.token_hex(5)
         config = json.loads(self.get("/config")[1])
-        self.inputs: dict[str, tuple[int, int]] = {}  # (number, inputs) of the function for an event
+        self.inputs: dict[
+            str, tuple[int, int]
+        ] = {}  # (number, inputs) of the function for an event
         for found in config["dependencies"]:
             for _, event in found["targets"]:
                 self.inputs.setdefault(event, (found["id"], len(found["inputs"])))
@@ -74,5 +76,5 @@ class PageClient:
         return self.call("upload", picture, *(chosen or ([], [], 12, 0.001)))
 
     def files(self) -> list[str]:
-        """What lies in the folder of uploads."""
-        return [p.name for p in self.uploads.rglob("*")]
+        """What lies in the folder of uploads, without a folder that Gradio makes when it starts."""
+        return [p.name for p in self.uploads.rglob("*") if p.name != "vibe_edit_history"]

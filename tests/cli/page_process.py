@@ -42,7 +42,9 @@ def crops(folder: Path) -> list[Entry]:
             name = f"{p}_{camera}.png"
             size = (6, 12) if camera == "c1" else (16, 32)
             Image.fromarray(base).resize(size).save(folder / "crops" / name)
-            entries.append(Entry(name, person, camera, native_width=size[0], resolution=size[0] / 16))
+            entries.append(
+                Entry(name, person, camera, native_width=size[0], resolution=size[0] / 16)
+            )
     Image.new("RGB", (16, 32), (1, 2, 3)).save(folder / "secret.png")
     (folder / "crops" / "link.png").symlink_to(folder / "secret.png")
     names = ("link.png", "../secret.png", str(folder / "secret.png"))

@@ -22,7 +22,9 @@ figcaption { color: var(--body-text-color-subdued); margin-top: .3rem; }
 .gates .bar i { display: block; height: 12px; border-radius: 2px; }
 .gates i.low { background: #d55e00; } .gates i.high { background: #0072b2; }
 .gates .number { padding-right: 1.2rem; }
-.gates th, .gates td, .opened th, .opened td { border: 0; }
+.gates th, .gates td, .opened th, .opened td { border: 0 !important; vertical-align: baseline; }
+.opened table :is(th, td) { padding: .15rem 1.2rem .15rem 0 !important; }
+.gates table :is(th, td) { padding-top: .15rem !important; padding-bottom: .15rem !important; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .7rem; }
 .card { position: relative; display: flex; flex-direction: column; gap: .1rem; padding: .6rem; text-align: left;
   border: 2px solid var(--border-color-primary); border-radius: 6px; background: var(--background-fill-primary);
@@ -41,8 +43,9 @@ p.card { display: inline-block; font-size: 1rem; cursor: default; margin: 0 0 .4
 .opened { display: flex; flex-wrap: wrap; gap: 1.5rem; padding: 1rem; margin: .5rem 0; border-radius: 6px;
   border: 1px solid var(--border-color-primary); background: var(--background-fill-secondary); }
 .opened > div:last-child { flex: 1 1 20rem; }
-.opened table { font-size: .9rem; } .opened th { text-align: left; font-weight: 500; padding: .15rem 1.2rem .15rem 0;
-  color: var(--body-text-color-subdued); vertical-align: top; } .opened td { overflow-wrap: anywhere; }
+.opened table { font-size: .9rem; margin: .6rem 0; } .opened ul { margin: .4rem 0 .4rem 1.1rem; list-style: disc; }
+.opened th { text-align: left; font-weight: 500; color: var(--body-text-color-subdued); }
+.opened td { overflow-wrap: anywhere; }
 .wide { margin: 0 0 1.5rem; } .wide img { max-width: 100%; margin-top: .4rem; background: #fff; }
 pre { font-size: .8rem; overflow-x: auto; padding: .8rem; border-radius: 6px;
   background: var(--background-fill-secondary); }

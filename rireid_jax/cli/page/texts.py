@@ -124,23 +124,23 @@ def opened_html(answer: Answer, query: Query, images: Path | None) -> str:
     )
     asked = _figure("Query", query.came, _width(query.native_width))
     kind, title = _verdict(answer)
-    reason = _safe(_reason(answer))
+    reasons = "".join(f"<li>{_safe(reason)}</li>" for reason in _reasons(answer))
     return (
         f'<div class="opened"><div class="figures">{asked}{shown}</div><div><p class="card {kind}">'
-        f'<span class="verdict">{title}</span></p><p class="facts">{reason}</p>'
+        f'<span class="verdict">{title}</span></p><ul class="facts">{reasons}</ul>'
         f"<table>{table}</table></div></div>"
     )
 
 
-def _reason(answer: Answer) -> str:
-    """Why the verdict is what it is, as a sentence."""
+def _reasons(answer: Answer) -> list[str]:
+    """Why the verdict is what it is, as sentences."""
     if answer.verdict is not None:
-        text = verdict_text(answer.verdict).replace("\nand", " and").replace("\n", "; ")
+        lines = [line.removeprefix("and ") for line in verdict_text(answer.verdict).split("\n")]
     else:
-        text = (
+        lines = [
             answer.why or "rireid calibrate finds from which distance on two images are one person"
-        )
-    return f"{text[0].upper()}{text[1:]}."
+        ]
+    return [f"{line[0].upper()}{line[1:]}." for line in lines]
 
 
 def _verdict(answer: Answer) -> tuple[str, str]:
