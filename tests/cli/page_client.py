@@ -44,6 +44,8 @@ class PageClient:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+        except OSError:  # refused before all was sent, or not ready yet
+            return 0, b""
 
     def upload(self, data: bytes, name: bytes = b"a.png") -> str:
         """The path at which the server has put a file; "" if it refused it."""

@@ -54,11 +54,11 @@ class Serve:
         """Opens everything, then serves."""
         from rireid_jax.cli.page.server import bound, check_installed, private_folder, serve
 
+        check_installed()
         images = Path(expanded(arguments.images, "--images")) if arguments.images else None
         if images is not None and not os.path.isdir(images):
             raise UserError(f"--images: {images} is not there, expected a folder")
         with private_folder() as uploads, bound(arguments.host, arguments.port) as listening:
-            check_installed()
             from PIL import Image
 
             from rireid_jax.cli.page.layout import Shown, build_page

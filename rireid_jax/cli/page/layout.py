@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _RATES = [
     (f"{100 * rate:g} %, 1 in {round(1 / rate):,}", rate) for rate in (0.1, 0.01, FPR, 0.0001)
 ]
+_MOST_VISITORS = 200  # whose last query is kept in memory, 1 MB each
 _MOST_CHOICES = 1000  # names in a list to choose from; others can be typed
 _EVENT: dict[str, Any] = {
     "api_visibility": "private",
@@ -73,12 +74,13 @@ def build_page(shown: Shown) -> "gr.Blocks":
             if shown.run is not None:
                 with gr.Tab("Results of the run", id="results"):
                     results_tab(shown.run)
+    page.state_session_capacity = _MOST_VISITORS
     page.queue(max_size=32, default_concurrency_limit=1, api_open=False)
     return page
 
 
 def _facts(shown: Shown) -> list[str]:
-    facts = [f"model {shown.extractor.fingerprint}"]
+    facts = [f"fingerprint {shown.extractor.fingerprint}"]
     if shown.gallery is not None:
         found = shown.gallery.stats()
         facts.append(

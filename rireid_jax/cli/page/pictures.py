@@ -1,12 +1,9 @@
 """Pictures as text: inside the page, so that no file of them is ever served."""
 
 import base64
-import io
 import os
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from rireid_jax.data.files import IMAGE_SUFFIXES
@@ -14,24 +11,6 @@ from rireid_jax.data.records import decode_image
 from rireid_jax.errors import UserError
 
 _MOST_BYTES = 50_000_000  # of a file; larger ones are no pictures of persons
-
-
-def address(picture: Image.Image | UInt8[np.ndarray, "_ _ 3"], height: int) -> str:
-    """A picture as the address of itself.
-
-    Args:
-      picture: RGB.
-      height: pixels; what is larger is made smaller, what is smaller stays as it is.
-    """
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    kind = "png"
-    if image.height > height or image.width > 2 * height:
-        kind = "jpeg"
-        image = image.copy()
-        image.thumbnail((2 * height, height))
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def stored_picture(folder: Path | None, name: str) -> Image.Image | None:

@@ -5,6 +5,7 @@ from rireid_jax.cli.page.pictures import file_address
 from rireid_jax.cli.page.run_results import ALL, MEASURES, RIGHT, WRONG, RunResults
 from rireid_jax.cli.page.texts import pictures_html, table_html
 
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 _COLUMNS = ["query", "person", "r", "at rank 1", "average precision (%)"]
 _BINS = ["r of the query", "right", "wrong", "right (%)"]
 
@@ -28,6 +29,7 @@ def results_tab(run: RunResults) -> None:
                 x=data.columns[1],
                 y=data.columns[2],
                 color="system",
+                color_map=dict(zip(run.systems, _COLOURS, strict=False)),
                 title=f"{measure} by the resolution of the query",
                 x_lim=[0.0, 1.0],
                 y_lim=[0.0, 100.0],

@@ -1,5 +1,6 @@
 """Serves the page until it is told to stop."""
 
+import importlib.util
 import os
 import signal
 import socket
@@ -24,29 +25,21 @@ _ANY = ("0.0.0.0", "::", "")
 
 def check_installed() -> None:
     """Raises UserError without the extra `page`."""
-    _settings("")
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
+    if importlib.util.find_spec("gradio") is None:
         raise UserError(
-            f"rireid serve: {error}, expected gradio: pip install 'rireid_jax[page]'"
-        ) from error
+            "rireid serve: found no gradio, expected it: pip install 'rireid_jax[page]'"
+        )
 
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder of this process and user alone, for uploads; gone at the end. Before Gradio is imported."""
     with tempfile.TemporaryDirectory(prefix="rireid-serve-", ignore_cleanup_errors=True) as folder:
-        _settings(folder)
-        yield Path(folder)
-
-
-def _settings(folder: str) -> None:
-    """What Gradio reads from the environment when it is imported: nothing is reported to anybody."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    if folder:
+        # Gradio reads these when it is imported: where uploads go, and to whom nothing is reported.
         os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+        yield Path(folder)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -55,6 +48,8 @@ def bound(host: str, port: int) -> socket.socket:
     Raises:
       UserError: that is not possible.
     """
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port: found {port}, expected 0 to {2**16 - 1}")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

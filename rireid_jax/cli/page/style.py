@@ -36,7 +36,7 @@ figcaption { color: var(--body-text-color-subdued); margin-top: .3rem; }
 .card .rank { position: absolute; top: .4rem; left: .5rem; font-weight: 650; background: var(--background-fill-primary);
   border-radius: 4px; padding: 0 .35rem; }
 .card .name { color: var(--body-text-color-subdued); font-size: .75rem; overflow-wrap: anywhere; }
-.card .verdict { font-weight: 600; }
+.card .verdict { font-weight: 600; } .card .who { overflow-wrap: anywhere; }
 .card.same { border-color: #0072b2; } .card.same .verdict { color: #0072b2; }
 .card.open .verdict, .card.untold .verdict { color: var(--body-text-color-subdued); font-weight: 500; }
 p.card { display: inline-block; font-size: 1rem; cursor: default; margin: 0 0 .4rem; }

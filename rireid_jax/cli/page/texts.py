@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from rireid_jax.cli.commands.match import verdict_text
-from rireid_jax.cli.page.pictures import address, stored_picture
+from rireid_jax.cli.page.pictures import stored_picture
 from rireid_jax.cli.page.query import SHOWN, Answer, Query
 from rireid_jax.data.files import counted
+from rireid_jax.runs.search_page import picture_address
 from rireid_jax.text_table import printable
 
 _CARD = 168  # pixels, the height of a picture in the list
@@ -27,13 +29,11 @@ def query_html(query: Query, width_max: int) -> str:
     height, width = query.seen.shape[:2]
     size = f"{query.native_width} x {query.native_height} pixels"
     seen = f"{width} x {height} pixels, bilinear"
-    restored = (
-        "after super-resolution" if query.restores else "as seen: this model does not restore"
-    )
+    restored = "after super-resolution" if query.restores else "the same: nothing was restored"
     figures = [
         _figure("As it came", query.came, size),
-        _figure("As the network sees it", query.seen, seen),
-        _figure("Restored", query.restored, restored),
+        _figure("As the network sees it", Image.fromarray(query.seen), seen),
+        _figure("Restored", Image.fromarray(query.restored), restored),
     ]
     facts = (
         f"<b>{query.native_width}</b> pixels wide, resolution <b>r = {query.resolution:.2f}</b> "
@@ -66,9 +66,9 @@ def _gates(gates: Float[np.ndarray, "T 2"]) -> str:
     )
 
 
-def _figure(title: str, picture: object, caption: str) -> str:
+def _figure(title: str, picture: Image.Image, caption: str) -> str:
     return (
-        f'<figure><b>{_safe(title)}</b><img alt="{_safe(title)}" src="{address(picture, SHOWN)}">'  # type: ignore[arg-type]
+        f'<figure><b>{_safe(title)}</b><img alt="{_safe(title)}" src="{picture_address(picture, SHOWN)}">'
         f"<figcaption>{_safe(caption)}</figcaption></figure>"
     )
 
@@ -82,7 +82,7 @@ def ranked_html(answers: Sequence[Answer], images: Path | None) -> str:
         entry = answer.hit.entry
         picture = stored_picture(images, entry.name)
         shown = (
-            f'<img alt="" src="{address(picture, _CARD)}">'
+            f'<img alt="" src="{picture_address(picture, _CARD)}">'
             if picture
             else '<span class="none">no picture</span>'
         )
