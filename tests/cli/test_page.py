@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from browser import browser
 from command import ROOT, environment
+from etils import epath
 from hostile_pictures import PICTURE, answered, refused, saved
 from page_client import PageClient
 from PIL import Image
@@ -204,7 +205,8 @@ def test_in_a_browser(page, folder, tmp_path):
         assert all(name.startswith((page.url, "data:", "blob:")) for name in loaded)
         log = [entry["message"] for entry in window.call("/se/log", {"type": "browser"})]
         assert not [line for line in log if "Content Security Policy" in line or "Uncaught" in line]
-        window.keys("#upload input[type=file]", str(folder / "errors"))
+        (tmp_path / "text.png").write_text("no image")
+        window.keys("#upload input[type=file]", str(tmp_path / "text.png"))
         window.wait("document.querySelector('.toast-body')")
         assert "picture: found" in window.text()
         window.screenshot(kept / "error.png")
@@ -257,7 +259,7 @@ def test_uploads_are_read_once(tmp_path):
 
 
 def test_the_results_of_a_run(page, folder, tmp_path):
-    run = read_run(folder / "run")
+    run = read_run(epath.Path(folder / "run"))
     assert run.edges == [0.0, 0.5, 1.0]
     assert run.curve("Rank-1")[:2] == [("joint", 0.25, 75.0, 3), ("joint", 0.75, 75.0, 1)]
     assert run.counts("joint") == [["0.00-0.50", 1, 1, 50.0], ["0.50-1.00", 1, 0, 100.0]]
@@ -265,10 +267,10 @@ def test_the_results_of_a_run(page, folder, tmp_path):
     assert run.query_rows("joint", WRONG) == [[2, 2, 0.4, "wrong", 10.0]]
     assert [row[0] for row in run.query_rows("joint", RIGHT)] == [4, 1]
     assert [title for _, title in run.pictures] == ["Ranked lists of queries of low resolution"]
-    assert read_run(tmp_path) is None
+    assert read_run(epath.Path(tmp_path)) is None
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(UserError, match="found no results of a run"):
-        read_run(tmp_path)
+        read_run(epath.Path(tmp_path))
 
 
 def test_without_calibration_and_labels():

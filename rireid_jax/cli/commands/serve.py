@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,11 @@ class Serve:
         images = Path(expanded(arguments.images, "--images")) if arguments.images else None
         if images is not None and not os.path.isdir(images):
             raise UserError(f"--images: {images} is not there, expected a folder")
-        with private_folder() as uploads, bound(arguments.host, arguments.port) as listening:
+        with (
+            private_folder() as uploads,
+            bound(arguments.host, arguments.port) as listening,
+            ExitStack() as opened,
+        ):
             from PIL import Image
 
             from rireid_jax.cli.page.layout import Shown, build_page
@@ -68,33 +73,27 @@ class Serve:
 
             run = _results(arguments)
             extractor = open_model(arguments)
-            ask(
-                extractor, Image.new("RGB", (16, 32))
-            )  # compiles, and refuses a model without features
+            blank = Image.new("RGB", (16, 32))
+            ask(extractor, blank)  # compiles, and refuses a model without features
             calibration = load_calibration(arguments.model, extractor.fingerprint, arguments.stage)
             gallery = None
             if arguments.gallery:
-                gallery = Gallery.open(
-                    arguments.gallery, extractor.fingerprint, extractor.width_max
-                )
-            try:
-                model = Path(arguments.model).name
-                page = build_page(
-                    Shown(model, extractor, gallery, calibration, run, images, uploads)
-                )
-                serve(page, listening, arguments.host, uploads)
-            finally:
-                if gallery is not None:
-                    gallery.close()
+                model = extractor.fingerprint, extractor.width_max
+                gallery = opened.enter_context(Gallery.open(arguments.gallery, *model))
+            name = os.path.basename(os.path.abspath(arguments.model))
+            shown = Shown(name, extractor, gallery, calibration, run, images, uploads)
+            serve(build_page(shown), listening, arguments.host, uploads)
 
 
 def _results(arguments: argparse.Namespace) -> "RunResults | None":
+    from etils import epath
+
     from rireid_jax.cli.page.run_results import read_run
 
     if arguments.run:
-        folder = Path(expanded(arguments.run, "--run"))
+        folder = epath.Path(expanded(arguments.run, "--run"))
         found = read_run(folder)
         if found is None:
             raise UserError(f"--run: found no results.json in {folder}, expected that of a run")
         return found
-    return None if arguments.variant else read_run(Path(expanded(arguments.model, "--model")))
+    return None if arguments.variant else read_run(epath.Path(expanded(arguments.model, "--model")))

@@ -4,6 +4,7 @@ import base64
 import os
 from pathlib import Path
 
+from etils import epath
 from PIL import Image
 
 from rireid_jax.data.files import IMAGE_SUFFIXES
@@ -45,6 +46,6 @@ def _inside(folder: Path, name: str) -> Path | None:
     return Path(place) if Path(place).suffix.lower() in IMAGE_SUFFIXES else None
 
 
-def file_address(path: Path) -> str:
+def file_address(path: epath.Path) -> str:
     """A PNG file of ours as the address of itself."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from rireid_jax.errors import UserError
 from rireid_jax.evaluation.scoring import Outcomes, bins_of
@@ -35,10 +35,10 @@ class RunResults:
       queries: their outcomes; None where they were not kept.
     """
 
-    folder: Path
+    folder: epath.Path
     text: str
     systems: dict[str, dict[str, Any]]
-    pictures: Sequence[tuple[Path, str]]
+    pictures: Sequence[tuple[epath.Path, str]]
     queries: Queries | None
 
     @property
@@ -101,7 +101,7 @@ class RunResults:
         return self.queries.outcomes[stage]
 
 
-def read_run(folder: Path) -> RunResults | None:
+def read_run(folder: epath.Path) -> RunResults | None:
     """What a run has left in its work directory; None where it has no results yet.
 
     Raises:
