@@ -46,7 +46,11 @@ class Engine:
             self.folder = _folder(address, create)
             address = str(self.folder)
             # gRPC would send what stays in this process through a proxy of the environment.
-            options["grpc_options"] = {"grpc.enable_http_proxy": 0}
+            # Milvus Lite takes pings more often than every five minutes for an attack, and says so on stderr.
+            options["grpc_options"] = {
+                "grpc.enable_http_proxy": 0,
+                "grpc.keepalive_time_ms": 600_000,
+            }
         connect = client_class(embedded=self.folder is not None)
         self._synced: dict[str, tuple[int, int]] = {}
         try:
@@ -134,8 +138,8 @@ def client_class(embedded: bool) -> "type[MilvusClient]":
             f"--gallery: {error}, expected pymilvus and milvus-lite: pip install "
             "'rireid_jax[gallery]'"
         ) from error
-    # Both log every error with its traceback, and raise it as well.
-    for name in ("pymilvus", "milvus_lite"):
+    # They log every error with its traceback, and raise it as well; gRPC also calls that Milvus Lite does not know.
+    for name in ("pymilvus", "milvus_lite", "grpc"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return pymilvus.MilvusClient
 

@@ -226,21 +226,25 @@ class Gallery:
                     engine.client.compact(NAME)
             return names
 
-    def stats(self) -> Statistics:
-        """Counts what is in the gallery."""
-        total = 0
+    def labels(self) -> tuple[list[str], list[str]]:
+        """The persons and the cameras in the gallery, without "", in the order of their names."""
         persons: set[str] = set()
         cameras: set[str] = set()
         with self._lock, self._engine.calling():
             columns = ["person", "camera"]
             for page in collection.rows(self._engine, columns) if self._dimension else ():
-                total += len(page)
                 persons.update(row["person"] for row in page)
                 cameras.update(row["camera"] for row in page)
+        return sorted(persons - {""}), sorted(cameras - {""})
+
+    def stats(self) -> Statistics:
+        """Counts what is in the gallery."""
+        with self._lock, self._engine.calling():
+            persons, cameras = self.labels()
             return Statistics(
-                rows=total,
-                persons=len(persons - {""}),
-                cameras=len(cameras - {""}),
+                rows=collection.count(self._engine) if self._dimension else 0,
+                persons=len(persons),
+                cameras=len(cameras),
                 dimension=self._dimension,
                 fingerprint=self._fingerprint,
                 width_max=self._width_max,

@@ -115,17 +115,23 @@ class _Pictures:
             picture = decode_image(read_bytes(Path(path)), name)
         except UserError:  # it was there when it was extracted
             return ""
-        return _encoded(picture)
+        return picture_address(picture, _HEIGHT)
 
 
-def _encoded(picture: Image.Image) -> str:
-    """A small picture as it is, without loss; a large one at the height at which it is shown."""
+def picture_address(picture: Image.Image, height: int) -> str:
+    """A picture as the address of itself.
+
+    Args:
+      picture: RGB.
+      height: pixels at which it is shown; a larger one is made as small, a smaller one stays as it is, without loss.
+    """
     buffer = io.BytesIO()
-    if picture.height <= _HEIGHT and picture.width <= 2 * _HEIGHT:
+    if picture.height <= height and picture.width <= 2 * height:
         kind = "png"
         picture.save(buffer, "PNG", optimize=True)
     else:
         kind = "jpeg"
-        picture.thumbnail((2 * _HEIGHT, _HEIGHT))
+        picture = picture.copy()
+        picture.thumbnail((2 * height, height))
         picture.save(buffer, "JPEG", quality=90)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
