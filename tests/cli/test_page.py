@@ -209,6 +209,7 @@ def test_in_a_browser(page, folder, tmp_path):
         window.keys("#upload input[type=file]", str(tmp_path / "text.png"))
         window.wait("document.querySelector('.toast-body')")
         assert "picture: found" in window.text()
+        window.wait("!document.querySelector('.card[data-rank]')")  # ready for another one
         window.screenshot(kept / "error.png")
     assert page.files() == [] or set(page.files()) <= {"link", "a.png"}
 

@@ -164,9 +164,10 @@ def _search_tab(shown: Shown) -> None:
             raise UserError("result: found none of this rank, expected another search")
         return texts.opened_html(ranking[number - 1], asked, shown.images)
 
-    upload.upload(
-        query, [upload, *controls], [upload, state, found, seen, ranked, opened], **_EVENT
-    )
+    answered = [upload, state, found, seen, ranked, opened]
+    asking = upload.upload(query, [upload, *controls], answered, show_progress_on=[seen], **_EVENT)
+    # What is no picture leaves an empty page, ready for another one.
+    asking.failure(lambda: (None, None, None, start, "", ""), None, answered, **_EVENT)
     for control in controls:
         event = control.release if isinstance(control, gr.Slider) else control.change
         event(choose, [state, *controls], [found, ranked, opened], **_EVENT)

@@ -27,6 +27,6 @@ def answering(function: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:  # a mistake of ours must not end the server
             logger.exception("%s failed", function.__name__)
             message = f"{type(error).__name__}: the log of rireid serve says more"
-        raise gr.Error(escape(message), title="Sorry", duration=20, print_exception=False)
+        raise gr.Error(escape(message), duration=20, print_exception=False)
 
     return answered

@@ -38,6 +38,7 @@ figcaption { color: var(--body-text-color-subdued); margin-top: .3rem; }
 .card .name { color: var(--body-text-color-subdued); font-size: .75rem; overflow-wrap: anywhere; }
 .card .verdict { font-weight: 600; } .card .who { overflow-wrap: anywhere; }
 .card.same { border-color: #0072b2; } .card.same .verdict { color: #0072b2; }
+.dark .card.same { border-color: #56b4e9; } .dark .card.same .verdict { color: #56b4e9; }
 .card.open .verdict, .card.untold .verdict { color: var(--body-text-color-subdued); font-weight: 500; }
 p.card { display: inline-block; font-size: 1rem; cursor: default; margin: 0 0 .4rem; }
 .opened { display: flex; flex-wrap: wrap; gap: 1.5rem; padding: 1rem; margin: .5rem 0; border-radius: 6px;
