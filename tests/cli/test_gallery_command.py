@@ -201,14 +201,13 @@ def test_the_real_command_goes_on_after_a_kill(whole_run, tmp_path):
         pixels = rng.integers(256, size=(8, 4, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((16, 32)).save(crops / f"{i:02}.png")
     program = "from rireid_jax.main import rireid; rireid()"
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(whole_run.compiled)}
 
     def start(action: str, *rest: object) -> subprocess.Popen[str]:
         arguments = [action, *rest, "--gallery", tmp_path / "people.db"]
         return subprocess.Popen(
             [sys.executable, "-c", program, "gallery", *map(str, arguments)],
             cwd=ROOT,
-            env=environment(**cache),
+            env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -147,7 +147,7 @@ def test_metrics(whole_run):
 def test_every_stage_says_how_long_the_run_takes(whole_run):
     lines = re.findall(r"(\w+): about (.+) of training left in the whole run", whole_run.train_log)
     assert [stage for stage, _ in lines] == list(whole_run.results["config"]["run"])
-    assert {time for _, time in lines} <= {f"{n} minute{'s' * (n > 1)}" for n in range(1, 60)}
+    assert all(re.fullmatch(r"\d+ (second|minute)s?", time) for _, time in lines)
     assert "this size takes" not in whole_run.train_log
 
 

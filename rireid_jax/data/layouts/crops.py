@@ -28,7 +28,7 @@ or
 crops.csv                       rows path,id[,camera[,split]], or any order under a header,
                                 given in place of the folder
 or
-sets.txt                        a line for each of several such folders or CSV files, to train on all"""
+sets.txt                        several such folders or CSV files, a line each, to train on all"""
 _CAMERA = re.compile(r"_c(\d+)(?!\d)", re.IGNORECASE)
 
 
