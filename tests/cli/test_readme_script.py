@@ -1,6 +1,7 @@
 """The README's way from own crops to answers works as it is printed, with smaller networks."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def test_every_line(tmp_path, capfd):
     variables = environment(
         PATH=f"{folder}{os.pathsep}{os.environ['PATH']}",
     )
-    quoted = [f"'{flag}'" for flag in overrides(SHORT)]
-    own_crops.run_lines([" ".join([train, *quoted])], tmp_path, variables)
+    shorter = f"{train} {shlex.join(overrides(SHORT))}"
+    own_crops.run_lines([shorter], tmp_path, variables)
     timed = own_crops.run_lines(others, tmp_path, variables)
     printed = capfd.readouterr().out
     assert [line for line, _ in timed] == others
