@@ -177,15 +177,15 @@ def moments(rng: random.Random) -> Iterator[Moment]:
     yield Moment("building", printed("natural_images: builds"), rng.uniform(0, 1))
     for stage in STAGES:
         compiles = printed(f"{stage}: .*the first one compiles")
-        yield Moment(f"{stage} compiles", compiles, rng.uniform(0, 20))
+        yield Moment(f"{stage} compiles", compiles, rng.uniform(0, 2))
         first = rng.randint(1, 3)
         yield Moment(
-            f"{stage} step {first}", printed(f"{stage} +step +{first}/"), rng.uniform(0, 3)
+            f"{stage} step {first}", printed(f"{stage} +step +{first}/"), rng.uniform(0, 1)
         )
         if not stage.startswith("ffsr"):
             yield Moment(f"{stage} saves", _saves(stage), rng.uniform(0, 0.5))
     for stage in ("joint", "baseline"):
-        yield Moment(f"evaluates {stage}", printed(f"{stage}: evaluates"), rng.uniform(0, 8))
+        yield Moment(f"evaluates {stage}", printed(f"{stage}: evaluates"), rng.uniform(0, 3))
     yield Moment("pictures", lambda run: (run.workdir / "restored.png").exists(), 0.0)
 
 

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import TextIO
 
 from absl import app, flags
@@ -24,9 +25,10 @@ from rireid_jax.config import default_title, smaller_argument, validate, with_de
 from rireid_jax.config.imports import import_modules
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
-from rireid_jax.progress_bar import on_terminal, write_above
+from rireid_jax.progress_bar import hide_bars, on_terminal, write_above
 from rireid_jax.signals import Answers
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LEVELS = {"-q": logging.WARNING, "-v": logging.INFO}
 
 
@@ -49,11 +51,28 @@ def _rireid(argv: list[str]) -> None:
         print(commands.help_text())
     elif argv[0] == "--version":
         print(f"rireid_jax {version('rireid_jax')}")
+    elif argv[0] in command_line.MODES and {"-h", "--help"} & {*argv[1:]}:
+        print(commands.mode_help(argv[0]))
     elif argv[0] in command_line.MODES:
         sys.argv = commands.modes_arguments(argv)
         _run_mode()
     else:
-        commands.run_command(argv[0], argv[1:])
+        _run_command(argv[0], argv[1:])
+
+
+def _run_command(name: str, argv: list[str]) -> None:
+    def terminate(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)  # what is open is closed and removed on the way
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        commands.run_command(name, argv)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, *_FULL):
+            raise
+        raise UserError(
+            f"{error.filename or name}: {error.strerror}, expected a place to write to"
+        ) from error
 
 
 def _run_mode() -> None:
@@ -113,6 +132,7 @@ def _main(argv: list[str]) -> None:
         if not distributed.is_first():  # only one of them speaks
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 to the end
             logging.getLogger("rireid_jax").setLevel(logging.ERROR)
+            hide_bars()
     _run(config)
     distributed.leave()
 
@@ -162,7 +182,7 @@ def _run(config: ConfigDict) -> None:
         if distributed.is_first():
             print(f"{stopped}; run the same command to go on", file=sys.stderr)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in _FULL:
             raise
         raise UserError(
             f"{error.filename or workdir}: no space left to write to it, free some and run the "

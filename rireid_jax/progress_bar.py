@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
+_hidden = False
+
 
 class ProgressBar:
     """Counts what is done of a known number. While it is entered, lines on stderr must go through `write_above`."""
@@ -61,11 +63,14 @@ class ProgressBar:
             self._tell(time.monotonic())
 
     def reach(self, number: int) -> None:
-        """Counts up to a number, also what was done before."""
+        """Counts up to a number. What the first call passes over was done before, and says nothing about the time."""
+        if self.done == 0 and self._bar is not None:
+            self._bar.initial = self._bar.n = number - 1
+            self.done = number - 1
         self.add(number - self.done)
 
     def _tell(self, now: float) -> None:
-        if now - self._told <= self._line_seconds:
+        if now - self._told <= self._line_seconds or self.done == self._before:
             return
         self._told = now
         left = (now - self._begun) * (self._total - self.done) / (self.done - self._before)
@@ -80,6 +85,16 @@ def write_above(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 
+def hide_bars() -> None:
+    """Shows no bar in this process from here on, because another one that shares the terminal does."""
+    global _hidden
+    _hidden = True
+
+
 def on_terminal() -> bool:
     """Whether stderr can show a bar; a terminal without a size, as in some containers, cannot."""
-    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    return (
+        not _hidden
+        and sys.stderr.isatty()
+        and os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    )

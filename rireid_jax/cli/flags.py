@@ -81,6 +81,8 @@ _OWN = (
     NUM_PROCESSES,
     PROCESS_ID,
 )
+# In the help of `rireid`, where the mode comes first.
+SHOWN = [flag.name for flag in _OWN if flag is not MODE]
 _NO_CONFIG = "--config: not given, expected a file such as configs/joint.py"
 _EXPECTED = {
     "mode": f"one of {', '.join(MODES)}",

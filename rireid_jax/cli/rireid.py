@@ -1,11 +1,15 @@
 """The command `rireid`: its commands, their help, and where each begins."""
 
+import os
 import sys
+import textwrap
 from collections.abc import Sequence
+
+from absl import flags
 
 from rireid_jax.cli import stored_config
 from rireid_jax.cli.arguments import Parser
-from rireid_jax.cli.flags import MODES
+from rireid_jax.cli.flags import MODES, SHOWN
 from rireid_jax.components import COMMANDS
 from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
@@ -47,6 +51,26 @@ def help_text() -> str:
         *(f"  {COMMANDS[name].EXAMPLE}" for name in COMMANDS),
     ]
     return "\n".join(lines)
+
+
+def mode_help(mode: str) -> str:
+    """What `rireid MODE --help` prints."""
+    forms = {
+        "train": (
+            "rireid train --config CONFIG[:DATASET] [--workdir RUN]",
+            "rireid train RUN                  go on with a run",
+            "rireid train --from RUN           start another run from it, by default with its config, in RUN-continued",
+        ),
+        "evaluate": (
+            "rireid evaluate --config CONFIG[:DATASET] [--workdir RUN]",
+            "rireid evaluate RUN               score again what a run has trained",
+            "rireid evaluate RUN --on DATASET  score it on other data, in RUN/on/DATASET, which is written over",
+        ),
+    }.get(mode, (f"rireid {mode} --config CONFIG[:DATASET]",))
+    fields = "--config.FIELD=VALUE sets a field of the config; --print-config prints them all."
+    about = [f"--{name}: {flags.FLAGS[name].help}" for name in SHOWN]
+    wrapped = [textwrap.fill(line, 100, subsequent_indent="  ") for line in (fields, *about)]
+    return "\n".join([*forms, "", MODE_SUMMARIES[mode], "", *wrapped])
 
 
 def run_command(name: str, argv: Sequence[str]) -> None:
@@ -102,6 +126,7 @@ def modes_arguments(argv: Sequence[str]) -> list[str]:
         own = [_stored(run, data), f"--workdir={_place(run, data)}"]
     elif source:
         source = expanded(source, "--from")
+        source = source if "://" in source else os.path.abspath(source)
         own = [] if _given(rest, "--config") else [_stored(source)]
         rest.append(f"--config.init.workdir={source}")
         if not _given(rest, "--workdir"):

@@ -4,10 +4,14 @@
 those of any other. With a data set behind the folder, the config is that of scoring the run's networks on these data.
 """
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
+from rireid_jax.components import DATASETS
 from rireid_jax.config import parse_dataset, recipe_of, with_paths
-from rireid_jax.runs.workdir import read_config
+from rireid_jax.errors import UserError
+from rireid_jax.runs.workdir import read_config, trial_folders
 
 SEPARATOR = "::"
 
@@ -16,12 +20,23 @@ def get_config(argument: str) -> ConfigDict:
     """Reads the config of a run.
 
     Raises:
-      UserError: the folder holds no run, or there is no such data set.
+      UserError: the folder holds no run, there is no such data set, or one of both has several trials.
     """
     workdir, _, dataset = argument.partition(SEPARATOR)
     config = with_paths(read_config(workdir))
     if dataset:
+        trials = [Path(folder).name for folder in trial_folders(workdir)]
+        if trials:
+            raise UserError(
+                f"{workdir}: found a run over several trials, expected the folder of one of them: "
+                f"{', '.join(trials)} in it"
+            )
         config.dataset = parse_dataset(dataset).dataset
+        if DATASETS[config.dataset].trials:
+            raise UserError(
+                f"--on: found {config.dataset}, which is scored over several trials, expected another data set; for "
+                "one of its trials, a CSV file of its images (--on folder)"
+            )
         config.data.recipe = ConfigDict(recipe_of(dataset))
         config.data.raw_dir = ""
         config.data.trials = ()

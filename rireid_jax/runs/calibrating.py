@@ -22,7 +22,13 @@ from rireid_jax.errors import UserError
 from rireid_jax.evaluation.calibration import RATES, calibrate
 from rireid_jax.evaluation.embed import Embedding
 from rireid_jax.paths import expanded
-from rireid_jax.runs.calibration import FPR, Calibration, calibration_file, point_at
+from rireid_jax.runs.calibration import (
+    FPR,
+    Calibration,
+    calibration_file,
+    load_calibration,
+    point_at,
+)
 from rireid_jax.runs.calibration_picture import draw_calibration
 from rireid_jax.runs.extractor import Extractor
 from rireid_jax.runs.feature_table import read_table
@@ -33,6 +39,7 @@ logger = logging.getLogger(__name__)
 # More are drawn from: distances of all pairs of so many take seconds, and their memory stays below 2 GiB.
 MOST_IMAGES = 20_000
 _UNKNOWN = -1  # camera
+_OF_RUN = "query and gallery of "  # the beginning of the source where a run calibrates itself
 _SPLITS = ("query", "gallery")
 
 
@@ -126,6 +133,13 @@ def calibrate_run(
     """
     stage = final_stage(config)
     extractor = Extractor.from_variables(config, stage, variables, width_max=data.width_max)
+    try:
+        known = load_calibration(workdir, extractor.fingerprint)
+    except UserError:  # of another model, or damaged
+        known = None
+    if known is not None and not known.source.startswith(_OF_RUN):
+        logger.info("calibration: that on %s is kept; rireid calibrate replaces it", known.source)
+        return
     images = of_splits(config, data, stage, query, gallery)
     edges = config.eval.bins
     try:
@@ -136,10 +150,10 @@ def calibrate_run(
         logger.warning("not calibrated: %s", error)
         return
     path = write_calibration(found, workdir)
-    known = sum(point_at(pair, FPR) is not None for pair in found.pairs)
+    given = sum(point_at(pair, FPR) is not None for pair in found.pairs)
     logger.info(
         "calibration: %d people give %d of %d pairs of bins a threshold at a false-positive rate of %g; %s",
-        *(found.num_people, known, len(found.pairs), FPR, path.name),
+        *(found.num_people, given, len(found.pairs), FPR, path.name),
     )
 
 
@@ -158,7 +172,7 @@ def of_splits(
         _people(config.dataset, pids),
         camids,
         rescaled(resolutions, scale).astype(np.float32),
-        f"query and gallery of {config.dataset}",
+        f"{_OF_RUN}{config.dataset}",
         data.protocol_hash,
     )
 
@@ -181,7 +195,7 @@ def of_built(extractor: Extractor, config: ConfigDict, data: Built) -> LabelledI
         _people(config.dataset, np.array(pids)),
         np.array(camids),
         found.resolutions,
-        f"query and gallery of {config.dataset}",
+        f"{_OF_RUN}{config.dataset}",
         data.protocol_hash,
     )
 

@@ -22,6 +22,7 @@ from rireid_jax.runs.queries import compare_stages, read_queries
 from rireid_jax.runs.results import results_text, write_results
 from rireid_jax.runs.trial import build_dataset, is_trained, run_trial, scores_another
 from rireid_jax.runs.workdir import (
+    check_claim,
     claim,
     claim_data,
     has_checkpoints,
@@ -81,8 +82,11 @@ def run(config: ConfigDict, workdir: str, mode: str, smaller: str = "") -> None:
         if trials:
             results = _run_trials(config, trials, workdir, mode, parallel, smaller)
         else:
-            claim(workdir, config)
+            check_claim(workdir, config)
             data = build_dataset(config, config.dataset)
+            claim(
+                workdir, config
+            )  # only now: where the data are not, the folder keeps what it knows
             forecast = _forecast(config, len(data.train_pids), parallel, smaller)
             results = run_trial(config, workdir, mode, data, parallel, started, forecast)
     pictures = ""
@@ -123,7 +127,7 @@ def _run_trials(
         raise UserError(
             f"--workdir {workdir}: found the run of a single trial, expected the folder above it or a new one"
         )
-    claim(workdir, config)
+    check_claim(workdir, config)
     folders = {trial: trial_folder(workdir, trial) for trial in trials}
     results = {}
     if mode == "train":
@@ -135,6 +139,7 @@ def _run_trials(
         for trial, own in trials.items()
         if mode == "train" or has_checkpoints(folders[trial])
     }
+    claim(workdir, config)
     for trial in results:  # the data may have changed since
         claim_data(folders[trial], {config.dataset: data.pop(trial).protocol_hash})
     if mode == "evaluate":

@@ -8,7 +8,7 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from rireid_jax import distributed
-from rireid_jax.config import stages_to
+from rireid_jax.config import stages_to, with_paths
 from rireid_jax.data.build import Built
 from rireid_jax.errors import UserError
 from rireid_jax.runs.files import jsonable
@@ -28,6 +28,11 @@ from rireid_jax.training.loop import finished_variables, num_steps
 logger = logging.getLogger(__name__)
 
 _DATA = ("dataset", "data.")  # fields that say what a run learns from
+_BUILDING = (  # what is learned from is told by the protocol hash
+    "data.max_bad_images",
+    "data.allow_unmatched_queries",
+    "data.allow_shared_identities",
+)
 
 
 def shared_stages(config: ConfigDict) -> tuple[str, ...]:
@@ -77,7 +82,7 @@ def with_same_stage(config: ConfigDict, stage: str, workdirs: Sequence[str]) -> 
 
 def _decisive(config: ConfigDict, stage: str) -> dict[str, Any]:
     """The fields on which a stage's checkpoint depends, and some more."""
-    own = jsonable(config.to_dict())
+    own = jsonable(with_paths(config).to_dict())  # older versions kept relative paths
     return {**own, "stages": {name: own["stages"][name] for name in stages_to(config, stage)}}
 
 
@@ -158,7 +163,7 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
         f"{field}.schedule",
         *(f"{field}.optimizer.{module}.rate" for module in own["stages"][stage]["optimizer"]),
     )
-    ignored = (*free_fields(), "init.workdir")
+    ignored = (*free_fields(), "init.workdir", *_BUILDING)
     differing = [name for name, *_ in differences(own, _decisive(theirs, stage), ignored)]
     on_data = [name for name in differing if name.startswith(_DATA)]
     for name in differing:
@@ -167,6 +172,12 @@ def continue_stage(config: ConfigDict, workdir: str, stage: str, data: Built) ->
             return None
     if on_data or known not in (None, data.protocol_hash):
         logger.info("%s: begins with what %s has trained on other data", stage, other)
+        if theirs.dataset == config.dataset:
+            logger.warning(
+                "%s: people who are scored here may be among those that %s has learned from",
+                stage,
+                other,
+            )
         return last_variables(other, stage)
     total = num_steps(config, stage, len(data.splits["train"]))[1]
     if differing and steps[-1] >= total:

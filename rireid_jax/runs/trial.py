@@ -35,7 +35,12 @@ from rireid_jax.runs.shared_stages import (
     shared_stages,
     take_over,
 )
-from rireid_jax.runs.workdir import claim_data, has_checkpoints, write_width_max
+from rireid_jax.runs.workdir import (
+    claim_data,
+    has_checkpoints,
+    trial_folders,
+    write_width_max,
+)
 from rireid_jax.training.checkpoint import Checkpoints
 from rireid_jax.training.checkpoint_files import remove_unfinished
 from rireid_jax.training.idle_terms import check_terms
@@ -75,11 +80,13 @@ def run_trial(
     """
     remove_unfinished(workdir)
     claim_data(workdir, {config.dataset: data.protocol_hash})
-    if mode == "train":
+    another = mode == "evaluate" and scores_another(config, workdir)
+    if not another:
         write_width_max(workdir, data.width_max)
+    if mode == "train":
         trained = _train(config, workdir, data, parallel, forecast, others)
     else:
-        source = config.init.workdir if scores_another(config, workdir) else workdir
+        source = config.init.workdir if another else workdir
         trained = {stage: _last(source, stage) for stage in scored_stages(config)}
     split = config.eval.split
     evaluations, on_validation = {}, {}
@@ -122,7 +129,7 @@ def run_trial(
     }
     if "://" not in workdir and split == "query":  # pictures show queries
         distributed.from_first(lambda: _draw(config, workdir, data, evaluations, trained[final][1]))
-    if split == "query":  # a choice of settings is no model to use
+    if split == "query" and not another:  # neither a choice of settings nor other data make a model
         _calibrate(config, workdir, data, evaluations[final], trained[final][1])
     # A choice of settings leaves nothing that could be taken for results.
     kept = queries if split == "query" else None
@@ -216,7 +223,8 @@ def _queries(evaluations: Mapping[str, Evaluation], stage: str) -> Queries:
 
 def scores_another(config: ConfigDict, workdir: str) -> bool:
     """Whether a run that only evaluates has trained nothing itself, and scores what `config.init.workdir` has."""
-    return bool(config.init.workdir) and not has_checkpoints(workdir)
+    folders = (workdir, *trial_folders(workdir))
+    return bool(config.init.workdir) and not any(map(has_checkpoints, folders))
 
 
 def _last(workdir: str, stage: str) -> tuple[int, Variables]:
@@ -246,7 +254,6 @@ def _train(
       Last step of every stage, and what it ended with.
     """
     identities = len(data.train_pids)
-    check_backbone(config, workdir, identities)
     datasets = {"": data}
     trained: dict[str, Variables] = {}
     begins: dict[str, Variables | None] = {}
@@ -261,6 +268,8 @@ def _train(
             check_terms(config, stage, map(images.__getitem__, range(len(images))))
             steps[stage] = num_steps(config, stage, len(images))[1]
             begins[stage] = continue_stage(config, workdir, stage, datasets[name])
+        needed = [stage for stage in config.run if begins[stage] is None]
+        check_backbone(config, workdir, identities, needed)
         _begin(forecast, config, workdir, steps)
         for stage in config.run:
             name = config.stages[stage].dataset

@@ -76,6 +76,19 @@ def _lock(workdir: str, held: ExitStack) -> None:
 def claim(workdir: str, config: ConfigDict) -> None:
     """Writes the config into a new folder, or checks that the folder's config is this one.
 
+    Raises:
+      UserError: as `check_claim`.
+    """
+    check_claim(workdir, config)
+    path = epath.Path(workdir) / "config.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(jsonable(config.to_dict()), indent=2) + "\n")
+
+
+@distributed.by_first
+def check_claim(workdir: str, config: ConfigDict) -> None:
+    """Checks that a folder is new, or that its config is this one.
+
     A folder in which nothing has been trained yet, in no trial either, counts as new.
 
     Raises:
@@ -96,8 +109,6 @@ def claim(workdir: str, config: ConfigDict) -> None:
             raise UserError(
                 f"--workdir {workdir}: belongs to another config, expected a new one: {shown}"
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(ours, indent=2) + "\n")
 
 
 @distributed.by_first

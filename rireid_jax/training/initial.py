@@ -1,7 +1,7 @@
 """The variables that a stage starts from: those of earlier stages, of a backbone, or random ones."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -106,9 +106,11 @@ def starts_from_backbone(config: ConfigDict, stage: str) -> bool:
     return bool(config.init.backbone) and spec.extractor != "none" and not spec.init.extractor
 
 
-def check_backbone(config: ConfigDict, workdir: str, num_classes: int) -> None:
-    """Raises UserError now if `config.init.backbone` does not fit a stage that may only start hours later."""
-    for stage in config.run:
+def check_backbone(
+    config: ConfigDict, workdir: str, num_classes: int, stages: Iterable[str]
+) -> None:
+    """Raises UserError now if `config.init.backbone` does not fit one of these stages, which may start hours later."""
+    for stage in stages:
         if starts_from_backbone(config, stage):
             with Checkpoints(workdir, stage) as checkpoints:
                 begun = bool(checkpoints.steps)

@@ -169,8 +169,6 @@ def _agreed_step(stage: str, start: int, total: int) -> int:
     Raises:
       UserError: the processes have read different checkpoints.
     """
-    if start:
-        logger.info("%s: resumes at step %d of %d", stage, start, total)
     first = distributed.from_first(lambda: start)
     if start != first:
         raise UserError(

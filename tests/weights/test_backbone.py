@@ -247,7 +247,7 @@ def test_config_starts_a_stage_from_a_file(tmp_path, caplog):
     config = narrow_config("paper", "float32")
     config.run = ("ffsr", "rife", "joint")
     config.init.backbone = str(tmp_path / "resnet.pth")
-    check_backbone(config, str(tmp_path), IDENTITIES)
+    check_backbone(config, str(tmp_path), IDENTITIES, config.run)
     with caplog.at_level(logging.INFO, "rireid_jax"):
         variables = initial_variables(config, "rife", str(tmp_path), IDENTITIES)
     assert "keys loaded" in caplog.text
@@ -261,7 +261,7 @@ def test_config_starts_a_stage_from_a_file(tmp_path, caplog):
     with pytest.raises(
         UserError, match=r"conv1.weight is \[8, 3, 7, 7\], expected \[16, 3, 7, 7\]"
     ):
-        check_backbone(config, str(tmp_path), IDENTITIES)
+        check_backbone(config, str(tmp_path), IDENTITIES, config.run)
 
 
 def released_state():

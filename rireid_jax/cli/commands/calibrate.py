@@ -58,10 +58,10 @@ class Calibrate:
         found = calibrate_model(
             images, extractor.fingerprint, extractor.width_max, config.eval.bins, arguments.fpr
         )
-        path = write_calibration(found, model, arguments.stage)
-        print(f"{calibration_table(found, arguments.fpr)}\n\nin {path}")
-        if all(point_at(pair, arguments.fpr) is None for pair in found.pairs):
+        print(calibration_table(found, arguments.fpr))
+        if all(point_at(pair, arguments.fpr) is None for pair in found.pairs):  # writes nothing
             raise UserError(f"--fpr: found {arguments.fpr:g}, expected {_least(found)}")
+        print(f"\nin {write_calibration(found, model, arguments.stage)}")
 
 
 def _own_images(extractor: "Extractor", config: "ConfigDict", workdir: str) -> "LabelledImages":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rireid_jax.cli.arguments import add_model, add_skip_bad, open_model
 from rireid_jax.components import COMMANDS
+from rireid_jax.errors import UserError
 from rireid_jax.paths import expanded
 
 _IMAGES = """image files; folders, with all below them; or CSV files with the columns path, id and camera in any order
@@ -47,6 +48,10 @@ class Extract:
 
         out = Path(expanded(arguments.out, "--out"))
         check_format(out)
+        if "://" in arguments.out or not out.parent.is_dir():
+            raise UserError(
+                f"--out: found {arguments.out}, expected a file in a folder on this machine"
+            )
         images = list_images(arguments.images)
         table, already = extract_to_file(
             open_model(arguments),

@@ -1,7 +1,7 @@
 """A text file that names several sets of a user's crops, to train on all of them at once."""
 
 import dataclasses
-from collections import Counter
+import os
 from pathlib import Path
 
 from rireid_jax.data.files import Ignored
@@ -29,7 +29,8 @@ def find_crop_sets(path: Path) -> Crops:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}, expected a text file with a folder a line") from error
     places = [line for line in lines if line and not line.startswith("#")]
-    twice = [place for place, number in Counter(places).items() if number > 1]
+    real = [os.path.realpath(path.parent / expanded(place, str(path))) for place in places]
+    twice = [place for place, one in zip(places, real, strict=True) if real.count(one) > 1]
     if len(places) < 2 or twice:
         found = f"{twice[0]} twice" if twice else f"{len(places)} of them"
         raise UserError(
