@@ -131,7 +131,7 @@ def test_broken_images(extract, models, tmp_path, caplog):
 def test_where_it_goes(extract, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"f\.txt: found the suffix '\.txt', expected \.npz or \.p"):
         extract("crops", "--out", "f.txt")
-    with pytest.raises(UserError, match="expected a place to write to"):
+    with pytest.raises(UserError, match="expected a file in a folder on this machine"):
         extract("crops", "--out", "crops/a/00.png/f.npz")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install 'rireid_jax\[parquet\]'"):

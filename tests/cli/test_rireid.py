@@ -1,5 +1,6 @@
 """The command `rireid`: its help, and a work directory in place of a config."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,16 +42,17 @@ def rireid(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         ),
         (
             "train --from run --config.seed=1",
-            f"--mode=train {STORED}run --workdir=run-continued --config.seed=1 --config.init.workdir=run",
+            f"--mode=train {STORED}CWD/run --workdir=CWD/run-continued --config.seed=1 "
+            "--config.init.workdir=CWD/run",
         ),
         (
             "train --from=run --config joint:folder --workdir new",
-            "--mode=train --config joint:folder --workdir new --config.init.workdir=run",
+            "--mode=train --config joint:folder --workdir new --config.init.workdir=CWD/run",
         ),
     ],
 )
 def test_modes(given, expected):
-    assert modes_arguments(given.split())[1:] == expected.split()
+    assert modes_arguments(given.split())[1:] == expected.replace("CWD", os.getcwd()).split()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import pytest
 from tiny_training import small_config
 
+from rireid_jax import progress_bar
 from rireid_jax.training import progress
 
 
@@ -81,3 +82,17 @@ def test_no_other_line_where_periods_are_short(clock, caplog):
     own.flush()
     assert [record["step"] for record in log.records] == [2, 4, 6, 8]
     assert len(caplog.messages) == 4
+
+
+def test_a_counter_that_has_counted_nothing(monkeypatch, caplog):
+    clock = iter([0.0, 40.0, 50.0, 90.0])
+    monkeypatch.setattr(progress_bar, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    caplog.set_level("INFO")
+    with progress_bar.ProgressBar(10, "add", "image", 2, 30.0) as bar:
+        bar.add(0)
+        bar.add(4)
+        bar.add(1)
+    assert caplog.messages == [
+        "add: 6 of 10 images, about 50 s left",
+        "add: 7 of 10 images, about 54 s left",
+    ]
