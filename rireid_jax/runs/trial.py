@@ -88,8 +88,7 @@ def run_trial(
     else:
         source = config.init.workdir if another else workdir
         trained = {stage: _last(source, stage) for stage in scored_stages(config)}
-    split = config.eval.split
-    evaluations, on_validation = {}, {}
+    split, evaluations, on_validation = config.eval.split, {}, {}
     for stage in scored_stages(config):
         step, variables = trained[stage]
         gallery = split if split == "validation" else "gallery"
@@ -132,8 +131,8 @@ def run_trial(
     if split == "query" and not another:  # neither a choice of settings nor other data make a model
         _calibrate(config, workdir, data, evaluations[final], trained[final][1])
     # A choice of settings leaves nothing that could be taken for results.
-    kept = queries if split == "query" else None
-    return write_results(workdir, config, measured, time.monotonic() - started, kept)
+    kept, seconds = queries if split == "query" else None, time.monotonic() - started
+    return write_results(workdir, config, measured, seconds, kept)
 
 
 def _validation(
